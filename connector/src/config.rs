@@ -1,0 +1,145 @@
+//! The configuration file: the vendor's YAML shape, as typed values with their defaults.
+//!
+//! `load` turns text into a [`Config`] or the list of everything that is wrong with it, each problem
+//! with line and path. Nothing here opens a socket; files named by the configuration are only resolved
+//! against its folder.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use adapters::TargetConfig;
+
+/// A whole configuration, ready to run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Listening side.
+    pub service: Service,
+    /// Named destinations.
+    pub destinations: BTreeMap<String, Destination>,
+    /// Sections for every record.
+    pub root: Sections,
+    /// Overrides by namespace.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Overrides by listening port.
+    pub ports: BTreeMap<u16, PortConfig>,
+    /// Logs.
+    pub logging: Logging,
+    /// Export the vendor's JVM gauges, so that its Grafana board works unchanged.
+    pub jvm_compat: bool,
+}
+
+/// `service`: the side that faces XDR.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// `port`: clear-text listening ports. Default 8080.
+    pub ports: Vec<u16>,
+    /// `address`: interfaces to bind. Default `0.0.0.0`.
+    pub addresses: Vec<String>,
+    /// `max-concurrent-records`: most records read and not yet answered. Default 32768.
+    pub max_concurrent_records: NonZeroUsize,
+    /// `max-concurrent-bytes` (ours): most bytes those records may hold. Default 64 MiB.
+    pub max_concurrent_bytes: NonZeroUsize,
+    /// `max-frame-bytes` (ours): largest message accepted. Default 16 MiB, at most 128 MiB.
+    pub max_frame_bytes: usize,
+    /// `cluster-name`: label of every metric, and the answer to `cluster-name`.
+    pub cluster_name: Option<String>,
+    /// `enable-tcp-xdr-ack-buffering`: write several answers at once. Default true.
+    pub ack_buffering: bool,
+    /// `socket-receive-buffer-bytes`: bytes read from a connection per attempt.
+    pub receive_buffer_bytes: Option<usize>,
+    /// `worker-threads`: threads of the runtime. Default: processors.
+    pub worker_threads: Option<NonZeroUsize>,
+    /// `manage`: the management endpoint; off when absent.
+    pub manage: Option<Manage>,
+    /// `shutdown-grace-period` (ours), milliseconds: how long SIGTERM waits for records in process.
+    pub shutdown_grace: Duration,
+    /// `accept-client-writes` (ours): take writes without the XDR bit. Default true.
+    pub accept_client_writes: bool,
+}
+
+/// `service.manage`: the management endpoint.
+#[derive(Clone, Debug)]
+pub struct Manage {
+    /// `port`.
+    pub ports: Vec<u16>,
+    /// `address`. Default `0.0.0.0`, as the vendor's.
+    pub addresses: Vec<String>,
+}
+
+/// One entry of `destinations`.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// What delivers, by `type`; plain HTTP when there is none.
+    pub target: TargetConfig,
+    /// `workers` (ours): most requests in flight; the target's own limit applies too.
+    pub workers: Option<NonZeroUsize>,
+    /// `max-attempts` (ours): attempts inside the connector before XDR is told to ship again. Default 5.
+    pub max_attempts: u32,
+    /// `max-request-queued-per-endpoint`: records waiting for this destination, per endpoint. Default 32768.
+    pub max_queued: usize,
+}
+
+/// The sections that may stand at several levels.
+#[derive(Clone, Debug, Default)]
+pub struct Sections {
+    /// `format`.
+    pub format: Option<Format>,
+    /// `routing`.
+    pub routing: Option<Routing>,
+}
+
+/// One entry of `namespaces`.
+#[derive(Clone, Debug, Default)]
+pub struct Namespace {
+    /// Sections for this namespace.
+    pub sections: Sections,
+    /// Overrides by set.
+    pub sets: BTreeMap<String, Sections>,
+}
+
+/// One entry of `port-based-config`.
+#[derive(Clone, Debug, Default)]
+pub struct PortConfig {
+    /// Sections for this port.
+    pub sections: Sections,
+    /// Overrides by namespace within this port.
+    pub namespaces: BTreeMap<String, Namespace>,
+}
+
+/// `format`: how a notification becomes bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `json`: typed bins.
+    Json {
+        /// `stringify-map-keys`: numeric map keys become strings. Default true.
+        stringify_map_keys: bool,
+    },
+    /// `flat-json`: bins as plain members.
+    FlatJson {
+        /// `metadata-key`: the member that holds the metadata.
+        metadata_key: String,
+        /// `stringify-map-keys`: numeric map keys become strings. Default true.
+        stringify_map_keys: bool,
+    },
+}
+
+/// `routing`: where a notification goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// `static` and `static-multi-destination`: to all of these.
+    To(Vec<String>),
+    /// `skip`: nowhere; acknowledged at once.
+    Skip,
+}
+
+/// `logging`.
+#[derive(Clone, Debug)]
+pub struct Logging {
+    /// `levels`: logger to level. Known loggers are the vendor's and our module names.
+    pub levels: BTreeMap<String, String>,
+    /// `ticker-interval`: seconds between statistics lines; 0 turns them off. Default 10.
+    pub ticker_interval: Duration,
+    /// `format`: JSON lines instead of text.
+    pub json: bool,
+    /// `file`.
+    pub file: Option<PathBuf>,
+}

@@ -1,0 +1,3 @@
+//! The XDR connector wire protocol: bytes in, meaning out, and back. Pure code, no I/O.
+
+pub mod value;
