@@ -2,7 +2,9 @@
 //! are confirmed.
 #![allow(missing_docs, reason = "skeleton")]
 
+pub mod admin;
 pub mod config;
+pub mod logging;
 pub mod metrics;
 pub mod notification;
 pub mod wire;
