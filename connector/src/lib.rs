@@ -2,6 +2,7 @@
 //! are confirmed.
 #![allow(missing_docs, reason = "skeleton")]
 
+pub mod check;
 pub mod config;
 pub mod metrics;
 pub mod notification;
