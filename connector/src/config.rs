@@ -1,15 +1,97 @@
 //! The configuration file: the vendor's YAML shape, as typed values with their defaults.
 //!
-//! `load` turns text into a [`Config`] or the list of everything that is wrong with it, each problem
+//! [`load`] turns text into a [`Config`] or the list of everything that is wrong with it, each problem
 //! with line and path. Nothing here opens a socket; files named by the configuration are only resolved
 //! against its folder.
+//!
+//! Text becomes a tree that knows its lines (`tree`), the tree is held against the schema of the types in
+//! `file` (`shape`), what fits becomes those types, and they become a [`Config`] (`meaning`).
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use adapters::TargetConfig;
 
-/// A whole configuration, ready to run.
-#[derive(Clone, Debug)]
+mod file;
+mod meaning;
+mod problem;
+pub mod reference;
+mod scope;
+mod shape;
+mod tree;
+
+pub(crate) use problem::{Findings, join};
+pub use problem::{Problem, Problems};
+pub use scope::Scope;
+
+/// A configuration that can run, and what its author should know.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What has no effect yet, or looks like a slip. In line order.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads the file at `path`.
+pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    let examined = examine_file(path)?;
+    Ok(Loaded { warnings: examined.findings.finish()?, config: examined.config })
+}
+
+/// Reads `text`; relative paths in it are relative to `folder`.
+pub fn parse(text: &str, folder: &Path) -> Result<Loaded, Problems> {
+    let examined = examine(text, Path::new(""), folder);
+    Ok(Loaded { warnings: examined.findings.finish()?, config: examined.config })
+}
+
+/// A configuration with everything found so far: when something is wrong, `config` holds what is right.
+pub(crate) struct Examined {
+    pub(crate) config: Config,
+    pub(crate) findings: Findings,
+    pub(crate) tree: tree::Node,
+}
+
+/// Like [`load`], for those who add findings of their own.
+pub(crate) fn examine_file(path: &Path) -> Result<Examined, Problems> {
+    let unreadable = |message: String| {
+        let mut findings = Findings::new(path);
+        findings.problem(0, "", message);
+        findings.finish().err().unwrap_or_else(|| Problems(Vec::new()))
+    };
+    let text = read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
+    let text = String::from_utf8(text).map_err(|_| unreadable("not UTF-8 text".to_owned()))?;
+    Ok(examine(&text, path, path.parent().unwrap_or_else(|| Path::new(""))))
+}
+
+/// No more of a file than is looked at, so that a mistaken path to something endless does no harm.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(tree::MAX_TEXT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn examine(text: &str, file: &Path, folder: &Path) -> Examined {
+    let mut findings = Findings::new(file);
+    let tree = tree::read(text, &mut findings);
+    let fits = shape::check(&tree, &file::schema(), &mut findings);
+    let config = meaning::resolve(fits, &tree, folder, &mut findings);
+    Examined { config, findings, tree }
+}
+
+/// The JSON Schema of the file. Members that start with `x-` are ours; any validator ignores them.
+pub fn schema() -> serde_json::Value {
+    file::schema()
+}
+
+/// A whole configuration, ready to run. The default has no destination and skips every record.
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Listening side.
     pub service: Service,

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "skeleton")]
 
 pub mod admin;
+pub mod check;
 pub mod config;
 pub mod logging;
 pub mod metrics;

@@ -1,0 +1,1 @@
+//! The reference page `docs/configuration.md`, written from the schema.
