@@ -5,4 +5,5 @@
 pub mod config;
 pub mod metrics;
 pub mod notification;
+pub mod simulator;
 pub mod wire;

@@ -1,0 +1,5 @@
+//! Plays an XDR source against any connector, and keeps the ledger that proves at-least-once.
+
+pub mod encode;
+pub mod particle;
+pub mod random;
