@@ -46,6 +46,11 @@ impl Latencies {
         Duration::ZERO
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// The largest.
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.max_us)

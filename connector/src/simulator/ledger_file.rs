@@ -68,6 +68,20 @@ impl LedgerFile {
         Ok(Self { inner: Mutex::new(Inner { file, entries }) })
     }
 
+    /// Opens `path` for a new run: entries of an earlier one go. A file that is no such ledger is refused.
+    pub fn replace(path: &Path, side: Side) -> Result<Self, LedgerFileError> {
+        let ledger = Self::append(path, side)?;
+        {
+            let mut inner = ledger.lock();
+            inner
+                .file
+                .set_len(ENTRY_BYTES as u64)
+                .map_err(|source| LedgerFileError::Io { path: path.to_path_buf(), source })?;
+            inner.entries = 0;
+        }
+        Ok(ledger)
+    }
+
     /// Entries so far.
     pub fn entries(&self) -> u32 {
         self.lock().entries
@@ -257,11 +271,25 @@ mod tests {
     }
 
     #[test]
+    fn a_new_run_starts_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("source");
+        LedgerFile::append(&path, Side::Source).unwrap().write(&[entry(1, 1, ACKED)]).unwrap();
+        LedgerFile::replace(&path, Side::Source).unwrap().write(&[entry(2, 1, ACKED)]).unwrap();
+        let mut seen = Vec::new();
+        each_entry(&path, Side::Source, |_, entry| seen.push(entry.id)).unwrap();
+        assert_eq!(seen, [2]);
+    }
+
+    #[test]
     fn the_wrong_file_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("receiver");
         LedgerFile::append(&path, Side::Receiver).unwrap();
         let error = LedgerFile::append(&path, Side::Source).unwrap_err().to_string();
         assert!(error.contains("receiver") && error.contains("simulate --ledger"), "{error}");
+        std::fs::write(&path, "somebody's notes, longer than a header").unwrap();
+        assert!(LedgerFile::replace(&path, Side::Source).is_err());
+        assert!(std::fs::read_to_string(&path).unwrap().contains("notes"), "left alone");
     }
 }
