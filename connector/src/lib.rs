@@ -8,4 +8,5 @@ pub mod config;
 pub mod logging;
 pub mod metrics;
 pub mod notification;
+pub mod simulator;
 pub mod wire;
