@@ -3,6 +3,8 @@
 #![allow(missing_docs, reason = "skeleton")]
 
 pub mod config;
+pub mod decode;
 pub mod metrics;
 pub mod notification;
+pub mod recording;
 pub mod wire;
