@@ -5,8 +5,10 @@
 pub mod admin;
 pub mod check;
 pub mod config;
+pub mod decode;
 pub mod logging;
 pub mod metrics;
 pub mod notification;
+pub mod recording;
 pub mod simulator;
 pub mod wire;
