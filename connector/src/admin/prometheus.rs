@@ -479,3 +479,6 @@ fn of_process(page: &mut Page, process: &Process) {
 
 const MICROS_PER_SECOND: f64 = 1_000_000.0;
 const MILLIS_PER_SECOND: f64 = 1_000.0;
+
+#[cfg(test)]
+mod tests;
