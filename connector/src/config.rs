@@ -21,7 +21,6 @@ use adapters::TargetConfig;
 mod file;
 mod meaning;
 mod problem;
-pub mod reference;
 mod scope;
 mod shape;
 mod tree;
@@ -225,3 +224,6 @@ pub struct Logging {
     /// `file`.
     pub file: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests;
