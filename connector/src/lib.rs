@@ -2,8 +2,10 @@
 //! are confirmed.
 #![allow(missing_docs, reason = "skeleton")]
 
+pub mod admin;
 pub mod check;
 pub mod config;
+pub mod logging;
 pub mod metrics;
 pub mod notification;
 pub mod wire;
