@@ -5,8 +5,9 @@
 //! `x-not-yet` (a documented key of the vendor's connector that is accepted, with a warning),
 //! `x-off` (the member that turns such a section off, so that no warning is due),
 //! `x-refused` (a key or mode that cannot work here, and what to write instead),
-//! `x-alias` (another name of the key). Two more are for the reference: `x-ours` (not in the vendor's
-//! connector) and `x-default` (a default that has no JSON form).
+//! `x-alias` (another name of the key), `x-tag-default` (the variant that is meant without a tag).
+//! Two more are for the reference: `x-ours` (not in the vendor's connector) and `x-default` (a default
+//! that has no JSON form).
 
 #![expect(
     dead_code,
@@ -451,14 +452,14 @@ impl JsonSchema for Destination {
                 schema
             })
             .collect();
-        schemars::json_schema!({ "oneOf": variants, "x-tag": "type", "x-tag-default": default })
+        schemars::json_schema!({ "oneOf": variants, "x-tag-default": default })
     }
 }
 
 /// The schema of a plain HTTP destination, with what the adapter's types leave unsaid: ranges, defaults that
 /// have no JSON form there, and the vendor's keys that it does not have.
 fn http(generator: &mut SchemaGenerator) -> Schema {
-    let status = json!({ "type": "integer", "format": "uint16", "minimum": 100, "maximum": 599 });
+    let status = json!({ "type": "integer", "format": "uint16", "minimum": 200, "maximum": 599 });
     // Also puts the adapter's own types among the definitions.
     let mut schema = adapters::http::Config::json_schema(generator);
     let keys = members(&mut schema, "properties");

@@ -104,10 +104,12 @@ impl Node {
         let (mut node, mut line, mut here) = (self, self.line, String::new());
         'down: loop {
             for entry in node.entries() {
-                let next = join(&here, &entry.key);
-                if within(path, &next) {
-                    (node, line, here) = (&entry.value, entry.line, next);
-                    continue 'down;
+                // Adapters write keys into paths as they are, without the quotes that odd ones get here.
+                for next in [join(&here, &entry.key), format!("{here}.{}", entry.key)] {
+                    if within(path, &next) {
+                        (node, line, here) = (&entry.value, entry.line, next);
+                        continue 'down;
+                    }
                 }
             }
             if let Kind::List(items) = &node.kind {
