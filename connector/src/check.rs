@@ -4,6 +4,7 @@
 //! value, and of URLs no query, which may hold a key.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     path::Path,
     time::Duration,
@@ -11,7 +12,7 @@ use std::{
 
 use adapters::{SharedTarget, TargetConfig};
 
-use crate::config::{self, Config, Destination, Format, Problem, Problems, Routing, Scope, join};
+use crate::config::{self, Config, Format, Problem, Problems, Routing, Scope};
 
 /// Why there is no plan to print.
 #[derive(Debug, thiserror::Error)]
@@ -27,34 +28,24 @@ pub enum CheckError {
 /// Checks the file at `path` and prints what it would run to `out`.
 pub fn run(path: &Path, out: &mut dyn Write) -> Result<(), CheckError> {
     let mut examined = config::examine_file(path)?;
-    let mut built = Vec::new();
-    for (name, destination) in &examined.config.destinations {
-        match destination.target.clone().build(name) {
-            Ok(target) => built.push((name.as_str(), destination, target)),
-            Err(e) => {
-                let at = join("destinations", name);
-                let at = if e.key.is_empty() { at } else { format!("{at}.{}", e.key) };
-                examined.findings.problem(examined.tree.line_of(&at), &at, e.problem);
-            }
-        }
-    }
+    let targets = examined.targets();
     let warnings = examined.findings.finish()?;
-    print(path, &examined.config, &built, &warnings, out)?;
+    print(path, &examined.config, &targets, &warnings, out)?;
     Ok(())
 }
 
-type Built<'a> = (&'a str, &'a Destination, SharedTarget);
+type Targets = BTreeMap<String, SharedTarget>;
 
 fn print(
     path: &Path,
     config: &Config,
-    built: &[Built<'_>],
+    targets: &Targets,
     warnings: &[Problem],
     out: &mut dyn Write,
 ) -> io::Result<()> {
     writeln!(out, "{}", path.display())?;
     service(config, out)?;
-    destinations(built, out)?;
+    destinations(config, targets, out)?;
     routes(config, out)?;
     if !warnings.is_empty() {
         writeln!(out, "\nwarnings")?;
@@ -72,7 +63,7 @@ fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let service = &config.service;
     let writes = if service.accept_client_writes { "XDR and ordinary clients" } else { "XDR only" };
     let mut row = |name: &str, words: String| writeln!(out, "  {name:<12}{words}");
-    row("listens on", format!("{}, clear text, {writes}", sockets(&service.addresses, &service.ports)))?;
+    row("listens on", format!("{} (clear text; {writes})", sockets(&service.addresses, &service.ports)))?;
     row(
         "management",
         service.manage.as_ref().map_or_else(|| "off".to_owned(), |m| sockets(&m.addresses, &m.ports)),
@@ -96,16 +87,17 @@ fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     };
     let levels: Vec<String> =
         logging.levels.iter().map(|(logger, level)| format!("{logger} {level}")).collect();
-    let levels = if levels.is_empty() { "usual levels".to_owned() } else { levels.join(", ") };
+    let levels = if levels.is_empty() { "default levels".to_owned() } else { levels.join(", ") };
     row("logs", format!("{form} to standard error, {ticker}, {levels}"))
 }
 
-fn destinations(built: &[Built<'_>], out: &mut dyn Write) -> io::Result<()> {
+fn destinations(config: &Config, targets: &Targets, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\ndestinations")?;
-    if built.is_empty() {
+    if targets.is_empty() {
         writeln!(out, "  none")?;
     }
-    for (name, destination, target) in built {
+    let named = |(name, target)| Some((name, config.destinations.get(name)?, target));
+    for (name, destination, target) in targets.iter().filter_map(named) {
         let concurrency = target.concurrency();
         let at_once = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
         writeln!(out, "  {name}")?;
@@ -216,5 +208,127 @@ fn duration(time: Duration) -> String {
         format!("{} s", time.as_secs())
     } else {
         format!("{} ms", time.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn check(text: &str) -> (String, Result<(), String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yml");
+        fs::write(&file, text).unwrap();
+        let mut out = Vec::new();
+        let result = run(&file, &mut out).map_err(|e| e.to_string());
+        let plain = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
+        (plain(String::from_utf8(out).unwrap()), result.map_err(plain))
+    }
+
+    #[test]
+    fn a_sound_configuration_is_told_in_words() {
+        let (out, result) = check(
+            r#"service:
+  port: [8901, 9901]
+  io-threads: 4
+  manage: {port: 8902, address: "::1"}
+destinations:
+  orders:
+    urls: ["http://127.0.0.1:9000/orders?code=hunter2"]
+    protocol: HTTP_1_1
+    max-connections-per-endpoint: 32
+    workers: 8
+    headers: {Authorization: Bearer hunter2}
+  archive:
+    urls: ["http://127.0.0.1:9001/"]
+    protocol: HTTP_1_1
+    max-attempts: 1
+format: json
+routing: {mode: static, destination: archive}
+namespaces:
+  shop:
+    routing: {mode: static-multi-destination, destinations: [orders, archive]}
+    sets:
+      carts: {routing: {mode: skip}}
+      orders: {format: {mode: flat-json, metadata-key: _meta}}
+port-based-config:
+  9901:
+    routing: {mode: static, destination: orders}
+"#,
+        );
+        assert_eq!(result, Ok(()));
+        assert_eq!(
+            out,
+            "\
+config.yml
+  listens on  0.0.0.0:8901, 0.0.0.0:9901 (clear text; XDR and ordinary clients)
+  management  [::1]:8902
+  limits      32768 records and 64 MiB in process, 16 MiB a message
+  shutdown    waits 10 s for the records in process
+  threads     one per processor
+  logs        text to standard error, statistics every 10 s, default levels
+
+destinations
+  archive
+    POST by HTTP/1.1, 1000 ms a call, to
+      http://127.0.0.1:9001/
+    at most 1 request at once, 1 attempt per record, 32768 records may wait for an endpoint
+  orders
+    POST by HTTP/1.1, 1000 ms a call, to
+      http://127.0.0.1:9000/orders?…
+    at most 8 requests at once, 5 attempts per record, 32768 records may wait for an endpoint
+
+routes (the first line that fits a record counts)
+  port  namespace  set     goes to                       format
+  9901  shop       carts   nowhere (skip): acknowledged
+  9901  shop       orders  orders, archive               flat-json, metadata in `_meta`
+  9901  shop       any     orders, archive               json
+  9901  any        any     orders                        json
+  any   shop       carts   nowhere (skip): acknowledged
+  any   shop       orders  orders, archive               flat-json, metadata in `_meta`
+  any   shop       any     orders, archive               json
+  any   any        any     archive                       json
+
+warnings
+  config.yml:3: service.io-threads: not acted on yet; one pool of `worker-threads` does all the work
+
+The configuration can run, with 1 warning.
+"
+        );
+    }
+
+    #[test]
+    fn problems_of_shape_meaning_and_targets_come_together() {
+        let (out, result) = check(
+            "service: {prot: 1}
+destinations:
+  a:
+    urls: [\"ftp://x/\"]
+    headers: {Authorization: {env: ESP_CONNECTOR_TEST_NO_SUCH_VARIABLE}}
+format: json
+routing: {mode: static, destination: b}
+",
+        );
+        assert_eq!(out, "");
+        assert_eq!(
+            result.unwrap_err(),
+            "\
+config.yml:1: service.prot: unknown key; did you mean `port`?
+config.yml:4: destinations.a.urls[0]: expected a URL that starts with http:// or https://
+config.yml:5: destinations.a.headers.Authorization.env: environment variable \
+             ESP_CONNECTOR_TEST_NO_SUCH_VARIABLE is not set
+config.yml:7: routing.destination: no destination is called `b`; known: a"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_one_plain_problem() {
+        let error = run(Path::new("/no/such/file.yml"), &mut Vec::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/no/such/file.yml: cannot be read: No such file or directory (os error 2)"
+        );
     }
 }

@@ -16,46 +16,68 @@ use std::{
     time::Duration,
 };
 
-use adapters::TargetConfig;
+use adapters::{SharedTarget, TargetConfig};
 
 mod file;
 mod meaning;
 mod problem;
-pub mod reference;
 mod scope;
 mod shape;
+mod targets;
 mod tree;
 
-pub(crate) use problem::{Findings, join};
+pub(crate) use problem::Findings;
 pub use problem::{Problem, Problems};
 pub use scope::Scope;
 
-/// A configuration that can run, and what its author should know.
+/// A configuration without mistakes, and what its author should know.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
     /// What has no effect yet, or looks like a slip. In line order.
     pub warnings: Vec<Problem>,
+    file: PathBuf,
+    tree: tree::Node,
+}
+
+impl Loaded {
+    /// Builds the target of every destination, by name: reads the files and variables that the settings
+    /// name. Opens no connection; inside a runtime it starts the health checks.
+    pub fn targets(&self) -> Result<BTreeMap<String, SharedTarget>, Problems> {
+        let mut findings = Findings::new(&self.file);
+        let targets = targets::build(&self.config, &self.tree, &mut findings);
+        findings.finish().map(|_| targets)
+    }
 }
 
 /// Reads the file at `path`.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
-    let examined = examine_file(path)?;
-    Ok(Loaded { warnings: examined.findings.finish()?, config: examined.config })
+    examine_file(path)?.finish(path)
 }
 
 /// Reads `text`; relative paths in it are relative to `folder`.
 pub fn parse(text: &str, folder: &Path) -> Result<Loaded, Problems> {
-    let examined = examine(text, Path::new(""), folder);
-    Ok(Loaded { warnings: examined.findings.finish()?, config: examined.config })
+    examine(text, Path::new(""), folder).finish(Path::new(""))
 }
 
 /// A configuration with everything found so far: when something is wrong, `config` holds what is right.
 pub(crate) struct Examined {
     pub(crate) config: Config,
     pub(crate) findings: Findings,
-    pub(crate) tree: tree::Node,
+    tree: tree::Node,
+}
+
+impl Examined {
+    /// Builds the targets that can be built, and reports the rest among the findings.
+    pub(crate) fn targets(&mut self) -> BTreeMap<String, SharedTarget> {
+        targets::build(&self.config, &self.tree, &mut self.findings)
+    }
+
+    fn finish(self, file: &Path) -> Result<Loaded, Problems> {
+        let warnings = self.findings.finish()?;
+        Ok(Loaded { config: self.config, warnings, file: file.to_owned(), tree: self.tree })
+    }
 }
 
 /// Like [`load`], for those who add findings of their own.
@@ -225,3 +247,6 @@ pub struct Logging {
     /// `file`.
     pub file: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@
 //! `x-not-yet` (a documented key of the vendor's connector that is accepted, with a warning),
 //! `x-off` (the member that turns such a section off, so that no warning is due),
 //! `x-refused` (a key or mode that cannot work here, and what to write instead),
-//! `x-alias` (another name of the key) and `x-ours` (not in the vendor's connector).
+//! `x-alias` (another name of the key), `x-tag-default` (the variant that is meant without a tag).
+//! Two more are for the reference: `x-ours` (not in the vendor's connector) and `x-default` (a default
+//! that has no JSON form).
 
 #![expect(
     dead_code,
@@ -118,7 +120,8 @@ pub(crate) struct Service {
     /// Protocol of the sender.
     #[serde(default)]
     pub(crate) protocol: Incoming,
-    /// Clear-text listening port or ports; 0 lets the system choose. Default 8080.
+    /// Clear-text listening port or ports; 0 lets the system choose.
+    #[schemars(extend("x-default" = "8080"))]
     pub(crate) port: Option<OneOrMany<u16>>,
     /// Interface address or addresses to bind.
     #[serde(default = "any_address")]
@@ -130,14 +133,14 @@ pub(crate) struct Service {
     #[serde(default)]
     #[schemars(with = "Value", extend("x-not-yet" = "one pool of `worker-threads` does all the work"))]
     pub(crate) io_threads: IgnoredAny,
-    /// Threads of the connector. Default: one per processor.
-    #[schemars(range(min = 1, max = 1024))]
+    /// Threads of the connector.
+    #[schemars(range(min = 1, max = 1024), extend("x-default" = "one per processor"))]
     pub(crate) worker_threads: Option<NonZeroUsize>,
     /// Most records read from XDR and not yet answered.
     #[serde(default = "max_concurrent_records")]
     #[schemars(extend("x-alias" = "max-concurrent-requests"))]
     pub(crate) max_concurrent_records: NonZeroUsize,
-    /// Most bytes that those records may hold; at least `max-frame-bytes`.
+    /// Most bytes of memory for the records read and not yet answered; at least `max-frame-bytes`.
     #[serde(default = "max_concurrent_bytes")]
     #[schemars(extend("x-ours" = true))]
     pub(crate) max_concurrent_bytes: NonZeroUsize,
@@ -145,15 +148,17 @@ pub(crate) struct Service {
     #[serde(default = "max_frame_bytes")]
     #[schemars(range(min = 1024, max = 134_217_728), extend("x-ours" = true))]
     pub(crate) max_frame_bytes: usize,
-    /// Management endpoint: metrics, health, log levels. Off when absent.
+    /// Management endpoint: metrics, health, log levels.
+    #[schemars(extend("x-default" = "off"))]
     pub(crate) manage: Option<Manage>,
-    /// Label `cluster_name` of every metric. Default: the product's name.
+    /// Label `cluster_name` of every metric.
+    #[schemars(extend("x-default" = "the product's name"))]
     pub(crate) cluster_name: Option<String>,
     /// Write several answers to XDR at once.
     #[serde(default = "yes")]
     pub(crate) enable_tcp_xdr_ack_buffering: bool,
-    /// Bytes read from a connection per attempt; more helps with large records. Default: the connector's choice.
-    #[schemars(range(min = 1024, max = 67_108_864))]
+    /// Bytes read from a connection per attempt; more helps with large records.
+    #[schemars(range(min = 1024, max = 67_108_864), extend("x-default" = "the connector's choice"))]
     pub(crate) socket_receive_buffer_bytes: Option<usize>,
     /// Streams of an incoming HTTP/2 connection.
     #[serde(default)]
@@ -217,7 +222,8 @@ const NO_HTTP: &str = "incoming HTTP is not supported yet; write `TCP` (server 5
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Manage {
-    /// Port or ports; 0 lets the system choose. Required.
+    /// Port or ports; 0 lets the system choose.
+    #[schemars(extend("x-default" = "required"))]
     pub(crate) port: Option<OneOrMany<u16>>,
     /// Interface address or addresses to bind.
     #[serde(default = "any_address")]
@@ -402,8 +408,8 @@ pub(crate) struct Destination(pub(crate) Map<String, Value>);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Shared {
-    /// Most requests in flight; the destination's own limit applies too. Default: only that limit.
-    #[schemars(range(min = 1, max = 65_536), extend("x-ours" = true))]
+    /// Most requests in flight; the destination's own limit applies too.
+    #[schemars(range(min = 1, max = 65_536), extend("x-ours" = true, "x-default" = "only that limit"))]
     pub(crate) workers: Option<NonZeroUsize>,
     /// Attempts inside the connector before XDR is told to ship the record again.
     #[serde(default = "max_attempts")]
@@ -446,14 +452,14 @@ impl JsonSchema for Destination {
                 schema
             })
             .collect();
-        schemars::json_schema!({ "oneOf": variants, "x-tag": "type", "x-tag-default": default })
+        schemars::json_schema!({ "oneOf": variants, "x-tag-default": default })
     }
 }
 
 /// The schema of a plain HTTP destination, with what the adapter's types leave unsaid: ranges, defaults that
 /// have no JSON form there, and the vendor's keys that it does not have.
 fn http(generator: &mut SchemaGenerator) -> Schema {
-    let status = json!({ "type": "integer", "format": "uint16", "minimum": 100, "maximum": 599 });
+    let status = json!({ "type": "integer", "format": "uint16", "minimum": 200, "maximum": 599 });
     // Also puts the adapter's own types among the definitions.
     let mut schema = adapters::http::Config::json_schema(generator);
     let keys = members(&mut schema, "properties");
@@ -463,13 +469,13 @@ fn http(generator: &mut SchemaGenerator) -> Schema {
     amend(keys, "call-timeout", json!({ "minimum": 1 }));
     amend(keys, "connect-timeout", json!({ "minimum": 1 }));
     amend(keys, "connection-ttl", json!({ "minimum": -1 }));
-    amend(keys, "http-success-status-codes", json!({ "items": status }));
+    amend(keys, "http-success-status-codes", json!({ "items": status, "x-default": "200 to 299" }));
     amend(keys, "http-permanent-status-codes", json!({ "items": status, "x-ours": true }));
     if let Some(keys) = definition(generator, "HealthCheck") {
         for key in ["interval-seconds", "healthy-threshold", "unhealthy-threshold", "call-timeout"] {
             amend(keys, key, json!({ "minimum": 1 }));
         }
-        amend(keys, "success-status-codes", json!({ "items": status }));
+        amend(keys, "success-status-codes", json!({ "items": status, "x-default": "below 500" }));
         for key in ["enabled", "method", "path", "success-status-codes"] {
             amend(keys, key, json!({ "x-ours": true }));
         }

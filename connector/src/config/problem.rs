@@ -128,7 +128,7 @@ pub(crate) fn shorten(text: &str) -> String {
 /// The name among `known` that a mistyped `name` most likely means.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = shorten(name).to_lowercase().replace('_', "-");
-    let allowed = (name.chars().count() / 3).clamp(1, 4);
+    let allowed = ((name.chars().count() + 1) / 3).min(4);
     known
         .into_iter()
         .map(|candidate| {
@@ -162,6 +162,7 @@ mod tests {
         assert_eq!(nearest("call_timeout", known), Some("call-timeout"));
         assert_eq!(nearest("url", known), Some("urls"));
         assert_eq!(nearest("something-else", known), None);
+        assert_eq!(nearest("b", ["a"]), None);
     }
 
     #[test]

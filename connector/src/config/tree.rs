@@ -104,10 +104,12 @@ impl Node {
         let (mut node, mut line, mut here) = (self, self.line, String::new());
         'down: loop {
             for entry in node.entries() {
-                let next = join(&here, &entry.key);
-                if within(path, &next) {
-                    (node, line, here) = (&entry.value, entry.line, next);
-                    continue 'down;
+                // Adapters write keys into paths as they are, without the quotes that odd ones get here.
+                for next in [join(&here, &entry.key), format!("{here}.{}", entry.key)] {
+                    if within(path, &next) {
+                        (node, line, here) = (&entry.value, entry.line, next);
+                        continue 'down;
+                    }
                 }
             }
             if let Kind::List(items) = &node.kind {
@@ -248,17 +250,18 @@ impl Reader<'_> {
             self.count(extent(&node).0, node.line)?;
             self.anchors.insert(anchor, node.clone());
         }
-        let path = self.path();
         let Some(parent) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
+        let line = node.line;
         match (&mut parent.node.kind, parent.key.take()) {
             (Kind::List(items), _) => items.push(node),
             (Kind::Map(entries), Some((key, line))) => match parent.seen.get(&key) {
                 Some(first) => {
                     let message = format!("given twice; first on line {first}");
-                    self.findings.problem(line, &join(&path, &key), message);
+                    let path = join(&self.path(), &key);
+                    self.findings.problem(line, &path, message);
                 }
                 None => {
                     parent.seen.insert(key.clone(), line);
@@ -267,10 +270,10 @@ impl Reader<'_> {
             },
             (_, None) => match node.kind {
                 Kind::Scalar { text, .. } if text == "<<" => {
-                    return Err(stop(node.line, "`<<` (merging) is not supported; repeat the keys"));
+                    return Err(stop(line, "`<<` (merging) is not supported; repeat the keys"));
                 }
-                Kind::Scalar { text, .. } => parent.key = Some((text, node.line)),
-                _ => return Err(stop(node.line, "a key must be plain text or a number")),
+                Kind::Scalar { text, .. } => parent.key = Some((text, line)),
+                _ => return Err(stop(line, "a key must be plain text or a number")),
             },
             (Kind::Scalar { .. }, Some(_)) => {}
         }

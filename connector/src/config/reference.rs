@@ -1,1 +1,0 @@
-//! The reference page `docs/configuration.md`, written from the schema.
