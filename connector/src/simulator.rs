@@ -24,17 +24,18 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-pub use self::{
-    connect::{Tls, TlsError},
-    totals::{Reaction, Summary},
-};
 use self::{
+    connect::Dial,
     latency::Latencies,
     ledger::Ledger,
     ledger_file::LedgerFile,
     shipper::{Shipper, ShipperReport},
     source::Source,
     workload::Workload,
+};
+pub use self::{
+    connect::{Tls, TlsError},
+    totals::{Reaction, Summary},
 };
 
 /// Everything a simulated source can be told.
@@ -92,7 +93,7 @@ pub struct Simulation {
 impl Simulation {
     /// Prepares a run. With a `ledger_file`, what is shipped and acknowledged is also written there.
     pub fn new(settings: Settings, ledger_file: Option<LedgerFile>) -> Self {
-        Self { source: Arc::new(Source::new(settings, ledger_file)) }
+        Self { source: Arc::new(Source::new(settings, Dial::Network, ledger_file)) }
     }
 
     /// The ledger this run fills in. A receiver in the same process fills in the other side.

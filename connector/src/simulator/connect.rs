@@ -72,22 +72,41 @@ pub struct TlsError {
     pub problem: String,
 }
 
+/// How connections are made.
+#[derive(Debug, Default)]
+pub(super) enum Dial {
+    /// As the settings say.
+    #[default]
+    Network,
+    /// To stand-ins in this process, one for each instance: sockets do not mix with a paused clock.
+    #[cfg(test)]
+    Memory(Vec<tokio::sync::mpsc::Sender<tokio::io::DuplexStream>>),
+}
+
 /// Connects to instance number `instance`.
-pub(super) async fn connect(settings: &Settings, instance: usize) -> io::Result<Box<dyn Stream>> {
-    let address = &settings.instances[instance];
-    let opening = async {
-        let stream = TcpStream::connect(address.as_str()).await?;
-        stream.set_nodelay(true)?;
-        let stream: Box<dyn Stream> = match &settings.tls {
-            None => Box::new(stream),
-            Some(tls) => Box::new(tls.connector.connect(tls.name.clone(), stream).await?),
-        };
-        Ok(stream)
-    };
-    match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
+pub(super) async fn connect(source: &Source, instance: usize) -> io::Result<Box<dyn Stream>> {
+    match &source.dial {
+        Dial::Network => {
+            let opening = open(&source.settings, instance);
+            tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|elapsed| Err(elapsed.into()))
+        }
+        #[cfg(test)]
+        Dial::Memory(stand_ins) => {
+            let (ours, theirs) = tokio::io::duplex(16 * 1024);
+            let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
+            stand_ins[instance].send(theirs).await.map_err(refused)?;
+            Ok(Box::new(ours))
+        }
     }
+}
+
+async fn open(settings: &Settings, instance: usize) -> io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect(settings.instances[instance].as_str()).await?;
+    stream.set_nodelay(true)?;
+    Ok(match &settings.tls {
+        None => Box::new(stream),
+        Some(tls) => Box::new(tls.connector.connect(tls.name.clone(), stream).await?),
+    })
 }
 
 /// Opens a connection to `instance` every few seconds, sends nothing and closes it: what a source node does
@@ -101,7 +120,7 @@ pub(super) async fn probe(source: Arc<Source>, instance: usize) {
             _ = finished.wait_for(|finished| *finished) => return,
         }
         source.totals.probes.fetch_add(1, Relaxed);
-        if connect(&source.settings, instance).await.is_err() {
+        if connect(&source, instance).await.is_err() {
             source.totals.probe_failures.fetch_add(1, Relaxed);
         }
     }

@@ -85,7 +85,7 @@ impl Shipper {
         while !*finished.borrow_and_update() {
             let instance = self.source.instance_of(self.lane);
             let connected = tokio::select! {
-                connected = connect::connect(&self.source.settings, instance) => connected,
+                connected = connect::connect(&self.source, instance) => connected,
                 _ = finished.wait_for(|finished| *finished) => break,
             };
             match connected {
@@ -239,11 +239,12 @@ impl Shipper {
         let mut closed = 0;
         let mut sound = true;
         while let Some(answer) = next_answer(input) {
-            let (Ok(code), Some(sent)) = (answer, self.ring.pop_front()) else {
+            // What is no answer takes nothing off the ring: that record is still unanswered.
+            let answered = answer.ok().and_then(|code| Some((code, self.ring.pop_front()?)));
+            let Some((code, InFlight { shipped_us, record, version })) = answered else {
                 sound = false;
                 break;
             };
-            let InFlight { shipped_us, record, version } = sent;
             self.source.totals.answers[usize::from(code)].fetch_add(1, Relaxed);
             match Reaction::to(code) {
                 Reaction::Complete => {

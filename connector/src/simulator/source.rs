@@ -22,6 +22,7 @@ use tokio::{
 
 use super::{
     Settings,
+    connect::Dial,
     ledger::Ledger,
     ledger_file::{Entry, LedgerFile},
     totals::Totals,
@@ -32,6 +33,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) settings: Settings,
+    pub(super) dial: Dial,
     pub(super) generator: Generator,
     pub(super) ledger: Arc<Ledger>,
     pub(super) ledger_file: Option<LedgerFile>,
@@ -66,7 +68,7 @@ pub(super) struct Lane {
 }
 
 impl Source {
-    pub(super) fn new(settings: Settings, ledger_file: Option<LedgerFile>) -> Self {
+    pub(super) fn new(settings: Settings, dial: Dial, ledger_file: Option<LedgerFile>) -> Self {
         let generator = Generator::new(settings.workload.clone());
         let records = generator.records() as usize;
         let lanes = settings.instances.len() * settings.nodes * settings.connections_per_node;
@@ -82,6 +84,7 @@ impl Source {
             all_changes_made: AtomicBool::new(false),
             finished: watch::Sender::new(false),
             generator,
+            dial,
             settings,
         }
     }
