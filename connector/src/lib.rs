@@ -5,5 +5,6 @@
 pub mod config;
 pub mod metrics;
 pub mod notification;
+pub mod receiver;
 pub mod simulator;
 pub mod wire;
