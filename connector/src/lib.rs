@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "skeleton")]
 
 pub mod config;
+pub mod demo;
 pub mod metrics;
 pub mod notification;
 pub mod receiver;

@@ -4,6 +4,8 @@
 //! that confirms it is sent, and only then: what is in the ledger was confirmed, and nothing is confirmed
 //! that is not in the ledger. `GET` on any path tells the counters as JSON.
 
+pub mod args;
+pub mod command;
 mod counts;
 pub mod faults;
 pub mod identify;
