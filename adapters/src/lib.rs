@@ -191,3 +191,13 @@ pub struct BuildError {
 }
 
 pub mod http;
+
+mod client;
+mod endpoints;
+mod gzip;
+mod headers;
+mod health;
+mod retry_after;
+mod status;
+mod tls;
+mod url;

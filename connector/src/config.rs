@@ -1,15 +1,119 @@
 //! The configuration file: the vendor's YAML shape, as typed values with their defaults.
 //!
-//! `load` turns text into a [`Config`] or the list of everything that is wrong with it, each problem
+//! [`load`] turns text into a [`Config`] or the list of everything that is wrong with it, each problem
 //! with line and path. Nothing here opens a socket; files named by the configuration are only resolved
 //! against its folder.
+//!
+//! Text becomes a tree that knows its lines (`tree`), the tree is held against the schema of the types in
+//! `file` (`shape`), what fits becomes those types, and they become a [`Config`] (`meaning`).
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use adapters::TargetConfig;
+use adapters::{SharedTarget, TargetConfig};
 
-/// A whole configuration, ready to run.
-#[derive(Clone, Debug)]
+mod file;
+mod meaning;
+mod problem;
+mod scope;
+mod shape;
+mod targets;
+mod tree;
+
+pub(crate) use problem::Findings;
+pub use problem::{Problem, Problems};
+pub use scope::Scope;
+
+/// A configuration without mistakes, and what its author should know.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What has no effect yet, or looks like a slip. In line order.
+    pub warnings: Vec<Problem>,
+    file: PathBuf,
+    tree: tree::Node,
+}
+
+impl Loaded {
+    /// Builds the target of every destination, by name: reads the files and variables that the settings
+    /// name. Opens no connection; inside a runtime it starts the health checks.
+    pub fn targets(&self) -> Result<BTreeMap<String, SharedTarget>, Problems> {
+        let mut findings = Findings::new(&self.file);
+        let targets = targets::build(&self.config, &self.tree, &mut findings);
+        findings.finish().map(|_| targets)
+    }
+}
+
+/// Reads the file at `path`.
+pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    examine_file(path)?.finish(path)
+}
+
+/// Reads `text`; relative paths in it are relative to `folder`.
+pub fn parse(text: &str, folder: &Path) -> Result<Loaded, Problems> {
+    examine(text, Path::new(""), folder).finish(Path::new(""))
+}
+
+/// A configuration with everything found so far: when something is wrong, `config` holds what is right.
+pub(crate) struct Examined {
+    pub(crate) config: Config,
+    pub(crate) findings: Findings,
+    tree: tree::Node,
+}
+
+impl Examined {
+    /// Builds the targets that can be built, and reports the rest among the findings.
+    pub(crate) fn targets(&mut self) -> BTreeMap<String, SharedTarget> {
+        targets::build(&self.config, &self.tree, &mut self.findings)
+    }
+
+    fn finish(self, file: &Path) -> Result<Loaded, Problems> {
+        let warnings = self.findings.finish()?;
+        Ok(Loaded { config: self.config, warnings, file: file.to_owned(), tree: self.tree })
+    }
+}
+
+/// Like [`load`], for those who add findings of their own.
+pub(crate) fn examine_file(path: &Path) -> Result<Examined, Problems> {
+    let unreadable = |message: String| {
+        let mut findings = Findings::new(path);
+        findings.problem(0, "", message);
+        findings.finish().err().unwrap_or_else(|| Problems(Vec::new()))
+    };
+    let text = read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
+    let text = String::from_utf8(text).map_err(|_| unreadable("not UTF-8 text".to_owned()))?;
+    Ok(examine(&text, path, path.parent().unwrap_or_else(|| Path::new(""))))
+}
+
+/// No more of a file than is looked at, so that a mistaken path to something endless does no harm.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(tree::MAX_TEXT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn examine(text: &str, file: &Path, folder: &Path) -> Examined {
+    let mut findings = Findings::new(file);
+    let tree = tree::read(text, &mut findings);
+    let fits = shape::check(&tree, &file::schema(), &mut findings);
+    let config = meaning::resolve(fits, &tree, folder, &mut findings);
+    Examined { config, findings, tree }
+}
+
+/// The JSON Schema of the file. Members that start with `x-` are ours; any validator ignores them.
+pub fn schema() -> serde_json::Value {
+    file::schema()
+}
+
+/// A whole configuration, ready to run. The default has no destination and skips every record.
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// Listening side.
     pub service: Service,
@@ -143,3 +247,6 @@ pub struct Logging {
     /// `file`.
     pub file: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests;

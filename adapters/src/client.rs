@@ -1,0 +1,222 @@
+//! The HTTP client of the delivery path: the only code here that opens connections to destinations.
+//!
+//! It owns its connections because the settings speak of them: how many, how old, how many streams on each;
+//! and because only so it is known what was surely not processed and may be sent again at once. Everything
+//! else that fails is reported, never repeated.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use ::http::{HeaderMap, StatusCode};
+use tokio::{
+    sync::Notify,
+    time::{Instant, interval, timeout_at},
+};
+
+use self::{
+    connect::ConnectError,
+    endpoint::{Place, Ready},
+};
+pub(crate) use self::{
+    connect::Peer,
+    endpoint::{Endpoint, Limits, Queued},
+    request::{Call, Template},
+};
+use crate::endpoints::choose;
+
+mod connect;
+mod endpoint;
+mod http1;
+mod http2;
+mod request;
+
+/// All endpoints of one destination.
+#[derive(Debug)]
+pub(crate) struct Client {
+    endpoints: Vec<Arc<Endpoint>>,
+    next: AtomicUsize,
+    /// Told whenever a place for a request may have come free, at any endpoint.
+    freed: Arc<Notify>,
+    call_timeout: Duration,
+}
+
+/// An answer that arrived.
+pub(crate) struct Answer<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// False when the connection broke inside the body.
+    pub(crate) whole: bool,
+    pub(crate) queued: Queued<'a>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection, or it broke.
+    Unreachable,
+    /// The call took too long.
+    Timeout,
+    /// What came is not HTTP, or beyond all bounds.
+    Malformed,
+}
+
+/// The answer of one exchange.
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    whole: bool,
+}
+
+/// Why an exchange has no answer, with a text for the log.
+enum Lost {
+    /// The peer surely did nothing with the request.
+    Unprocessed(String),
+    /// An idle connection that the peer most likely closed just before the request came.
+    Stale(String),
+    /// The request may have been processed.
+    Broken(String),
+    Malformed(String),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unprocessed(text) | Self::Stale(text) | Self::Broken(text) | Self::Malformed(text) => {
+                f.write_str(text)
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Opens nothing yet. `freed` is the one given to every endpoint.
+    pub(crate) fn new(endpoints: Vec<Arc<Endpoint>>, freed: Arc<Notify>, call_timeout: Duration) -> Self {
+        Self { endpoints, next: AtomicUsize::new(0), freed, call_timeout }
+    }
+
+    pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
+    /// One request, one answer, within the call timeout.
+    pub(crate) async fn call(&self, call: &Call) -> Result<Answer<'_>, Failure> {
+        let deadline = Instant::now() + self.call_timeout;
+        timeout_at(deadline, self.attempts(call, deadline)).await.unwrap_or(Err(Failure::Timeout))
+    }
+
+    /// Closes idle and aged connections now and then. Runs until dropped.
+    pub(crate) async fn sweep(endpoints: Vec<Arc<Endpoint>>) {
+        let mut ticks = interval(SWEEP_INTERVAL);
+        loop {
+            let now = ticks.tick().await;
+            endpoints.iter().for_each(|endpoint| endpoint.sweep(now));
+        }
+    }
+
+    async fn attempts(&self, call: &Call, deadline: Instant) -> Result<Answer<'_>, Failure> {
+        let mut repeats_left = REPEATS_MAX;
+        let mut unreachable = Vec::new();
+        let mut fresh = false;
+        loop {
+            let (index, place) = self.place(deadline, &mut unreachable, fresh).await;
+            let endpoint = &self.endpoints[index];
+            let mut queued = endpoint.queue();
+            queued.sent();
+            let ready = match ready(place).await {
+                Ok(Some(ready)) => ready,
+                Ok(None) => {
+                    queued.retried();
+                    continue;
+                }
+                Err(_) => {
+                    unreachable.push(index);
+                    if unreachable.len() == self.endpoints.len() || repeats_left == 0 {
+                        return Err(Failure::Unreachable);
+                    }
+                    repeats_left -= 1;
+                    continue;
+                }
+            };
+            match endpoint.exchange(ready, call).await {
+                Ok(Answered { status, headers, whole }) => {
+                    return Ok(Answer { status, headers, whole, queued });
+                }
+                Err(Lost::Unprocessed(_)) if repeats_left > 0 => repeats_left -= 1,
+                // Maybe processed, but a repeat is no worse than the one the source would send.
+                Err(Lost::Stale(_)) if !fresh => fresh = true,
+                Err(Lost::Malformed(_)) => return Err(Failure::Malformed),
+                Err(Lost::Unprocessed(_) | Lost::Stale(_) | Lost::Broken(_)) => {
+                    return Err(Failure::Unreachable);
+                }
+            }
+            queued.retried();
+        }
+    }
+
+    /// Waits for a place at any endpoint that is not known as `unreachable`.
+    async fn place(
+        &self,
+        deadline: Instant,
+        unreachable: &mut Vec<usize>,
+        fresh: bool,
+    ) -> (usize, Place<'_>) {
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(found) = self.try_place(start, deadline, unreachable, fresh) {
+            return found;
+        }
+        let _waiting = self.endpoints[start % self.endpoints.len()].queue();
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            // Before the look: a place that comes free between look and wait must not be missed.
+            freed.as_mut().enable();
+            if let Some(found) = self.try_place(start, deadline, unreachable, fresh) {
+                return found;
+            }
+            freed.await;
+            // Who is woken must be able to take any place, or the wake-up is lost on others who could.
+            unreachable.clear();
+        }
+    }
+
+    fn try_place(
+        &self,
+        start: usize,
+        deadline: Instant,
+        unreachable: &[usize],
+        fresh: bool,
+    ) -> Option<(usize, Place<'_>)> {
+        let now = Instant::now();
+        choose(self.endpoints.len(), start, |index, force| {
+            if unreachable.contains(&index) {
+                return crate::endpoints::Offer::Unhealthy;
+            }
+            self.endpoints[index].ask(now, deadline, force, fresh).map(|place| (index, place))
+        })
+    }
+}
+
+/// A connection out of a place; `None` when the idle one offered has died meanwhile.
+async fn ready(place: Place<'_>) -> Result<Option<Ready<'_>>, ConnectError> {
+    match place {
+        Place::Http1(mut connection) => {
+            let usable = connection.is_usable().await;
+            Ok(usable.then_some(Ready::Http1(connection)))
+        }
+        Place::Http2(stream) => Ok(Some(Ready::Http2(stream))),
+        Place::Connect(opening) => opening.connect().await.map(Some),
+    }
+}
+
+/// Repeats of what was surely not processed, within one call.
+const REPEATS_MAX: u32 = 2;
+/// Bytes of an answer's head; what is longer is no answer to us.
+const ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an answer's body that are read to keep the connection; beyond, closing it is cheaper.
+const ANSWER_BODY_BYTES_MAX: usize = 64 * 1024;
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);

@@ -1,0 +1,199 @@
+//! From a URL to a connection that speaks HTTP: name lookup, TCP, TLS, protocol.
+//!
+//! Nothing of a request has been sent when this fails, so a failure here is always safe to repeat.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::tls;
+
+/// Where to connect to.
+pub(crate) struct Peer {
+    /// Host without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Present for `https`; ALPN is part of the settings.
+    pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// For one TCP connect, and again for the handshakes that follow it.
+    pub(crate) timeout: Duration,
+}
+
+/// A connected stream and what ALPN settled on.
+pub(super) struct Connected {
+    pub(super) io: Io,
+    pub(super) alpn_h2: bool,
+}
+
+impl Peer {
+    /// Connects to the first address of the host that answers.
+    pub(super) async fn connect(&self) -> Result<Connected, ConnectError> {
+        let tcp = self.tcp().await?;
+        // Requests are written whole; waiting for more to send would only delay them.
+        tcp.set_nodelay(true).map_err(|error| ConnectError::new("cannot set TCP_NODELAY", &error))?;
+        let Some((config, name)) = &self.tls else {
+            return Ok(Connected { io: Io::new(Stream::Plain(tcp)), alpn_h2: false });
+        };
+        let connector = TlsConnector::from(Arc::clone(config));
+        let stream = timeout(self.timeout, connector.connect(name.clone(), tcp))
+            .await
+            .map_err(|_| ConnectError::late("TLS handshake", self.timeout))?
+            .map_err(|error| ConnectError::new("TLS handshake failed", &error))?;
+        let alpn_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Connected { io: Io::new(Stream::Tls(Box::new(stream))), alpn_h2 })
+    }
+
+    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
+        let addresses = lookup_host((self.host.as_str(), self.port))
+            .await
+            .map_err(|error| ConnectError::new("name lookup failed", &error))?;
+        let mut last = ConnectError("the name has no address".to_owned());
+        for address in addresses {
+            match timeout(self.timeout, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = ConnectError::new(&format!("connect to {address} failed"), &error),
+                Err(_) => last = ConnectError::late(&connect_to(address), self.timeout),
+            }
+        }
+        Err(last)
+    }
+}
+
+fn connect_to(address: SocketAddr) -> String {
+    format!("connect to {address}")
+}
+
+/// Why there is no connection, in one line for the log.
+#[derive(Debug)]
+pub(super) struct ConnectError(String);
+
+impl ConnectError {
+    pub(super) fn new(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self(match tls::explain(error) {
+            Some(explained) => explained,
+            None => format!("{what}: {error}"),
+        })
+    }
+
+    pub(super) fn late(what: &str, limit: Duration) -> Self {
+        Self(format!("{what} took longer than {} ms", limit.as_millis()))
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A byte stream that remembers whether the peer has said anything since [`Heard::forget`].
+///
+/// A connection that breaks before the first byte of an answer may be repeated; hyper's errors do not tell.
+pub(super) struct Io {
+    stream: Stream,
+    heard: Heard,
+}
+
+/// The memory of an [`Io`], which outlives its move into hyper.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    pub(super) fn forget(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn anything(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Io {
+    fn new(stream: Stream) -> Self {
+        Self { stream, heard: Heard::default() }
+    }
+
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = match &mut self.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+        };
+        if buf.filled().len() > before {
+            self.heard.0.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp.is_write_vectored(),
+            Stream::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Health checks: probes that take endpoints out of the balancing set and put them back.
+//!
+//! Probes are no deliveries: they have their own client (reqwest), so that they see an endpoint the way a new
+//! caller does and never take a connection from the delivery path.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use ::http::{HeaderMap, Method, Uri};
+use reqwest::redirect;
+use rustls::ClientConfig;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::{
+    BuildError,
+    client::Endpoint,
+    headers::StaticHeaders,
+    http::{HealthCheck, Protocol},
+};
+
+/// What a probe looks like; the same for all endpoints but for the URL.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    client: reqwest::Client,
+    method: Method,
+    path: Option<String>,
+    success: Vec<u16>,
+    interval: Duration,
+}
+
+impl Probe {
+    /// Checks the settings; `None` when probes are off.
+    pub(crate) fn new(
+        settings: &HealthCheck,
+        protocol: Protocol,
+        plain: bool,
+        tls: Option<&ClientConfig>,
+        statics: &StaticHeaders,
+    ) -> Result<Option<Self>, BuildError> {
+        if !settings.enabled {
+            return Ok(None);
+        }
+        for (key, zero) in [
+            ("interval-seconds", settings.interval_seconds == 0),
+            ("healthy-threshold", settings.healthy_threshold == 0),
+            ("unhealthy-threshold", settings.unhealthy_threshold == 0),
+            ("call-timeout", settings.call_timeout == 0),
+        ] {
+            if zero {
+                return Err(problem(key, "0 makes no sense; expected 1 or more"));
+            }
+        }
+        let method = Method::from_bytes(settings.method.as_bytes())
+            .map_err(|_| problem("method", "not an HTTP method; expected one like GET or HEAD"))?;
+        if settings.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.parse::<Uri>().is_err()) {
+            return Err(problem("path", "not the path of a URL; expected one like /health"));
+        }
+        let mut builder = reqwest::Client::builder()
+            .timeout(Duration::from_millis(settings.call_timeout))
+            .redirect(redirect::Policy::none())
+            // Deliveries use no proxy, so a probe through one would tell nothing.
+            .no_proxy()
+            .user_agent(concat!("esp-connector/", env!("CARGO_PKG_VERSION")))
+            .default_headers(statics.iter().cloned().collect::<HeaderMap>());
+        builder = match (protocol, plain) {
+            (Protocol::Http1, _) => builder.http1_only(),
+            (Protocol::Http2, true) => builder.http2_prior_knowledge(),
+            (Protocol::Http2, false) => builder,
+        };
+        if let Some(tls) = tls {
+            builder = builder.tls_backend_preconfigured(tls.clone());
+        }
+        let client = builder.build().map_err(|error| problem("enabled", &chain(&error)))?;
+        Ok(Some(Self {
+            client,
+            method,
+            path: settings.path.clone(),
+            success: settings.success_status_codes.clone(),
+            interval: Duration::from_secs(settings.interval_seconds),
+        }))
+    }
+
+    /// Probes `endpoint` at `url` until dropped.
+    pub(crate) async fn run(self, url: String, endpoint: Arc<Endpoint>) {
+        let url = self.target(url);
+        // Many connectors, or endpoints, that start together must not probe together.
+        sleep(self.interval.mul_f64(fraction())).await;
+        let mut ticks = interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            endpoint.checked(self.probe(&url).await);
+        }
+    }
+
+    async fn probe(&self, url: &str) -> Result<(), String> {
+        let request = self.client.request(self.method.clone(), url);
+        let answer = request.send().await.map_err(|error| chain(&error.without_url()))?;
+        let status = answer.status().as_u16();
+        if is_alive(status, &self.success) { Ok(()) } else { Err(format!("status {status}")) }
+    }
+
+    fn target(&self, url: String) -> String {
+        match (&self.path, url.split_once("://")) {
+            (Some(path), Some((scheme, rest))) => {
+                let authority = rest.split(['/', '?']).next().unwrap_or(rest);
+                format!("{scheme}://{authority}{path}")
+            }
+            _ => url,
+        }
+    }
+}
+
+/// An endpoint that only takes POST answers a GET with 404 or 405, and lives.
+fn is_alive(status: u16, success: &[u16]) -> bool {
+    if success.is_empty() { status < 500 } else { success.contains(&status) }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// 0 to 1, different at each call: the standard library seeds its hash maps at random.
+fn fraction() -> f64 {
+    (RandomState::new().hash_one(0u8) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn problem(key: &str, problem: &str) -> BuildError {
+    BuildError { key: format!("health-check.{key}"), problem: problem.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(settings: HealthCheck) -> Result<Option<Probe>, BuildError> {
+        Probe::new(&settings, Protocol::Http1, true, None, &StaticHeaders::new())
+    }
+
+    #[test]
+    fn any_answer_below_500_is_a_sign_of_life() {
+        for status in [200, 204, 301, 401, 404, 405, 429] {
+            assert!(is_alive(status, &[]), "{status}");
+        }
+        assert!(!is_alive(500, &[]) && !is_alive(503, &[]));
+        assert!(is_alive(503, &[503]) && !is_alive(200, &[503]));
+    }
+
+    #[test]
+    fn the_path_replaces_path_and_query() {
+        let probe = probe(HealthCheck { path: Some("/up?deep".to_owned()), ..HealthCheck::default() });
+        let target = |url: &str| probe.as_ref().unwrap().as_ref().unwrap().target(url.to_owned());
+        assert_eq!(target("http://a:1/b/c?d"), "http://a:1/up?deep");
+        assert_eq!(target("https://a"), "https://a/up?deep");
+        assert_eq!(target("https://a?x=/"), "https://a/up?deep");
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_named() {
+        let key = |settings| probe(settings).unwrap_err().key;
+        let default = HealthCheck::default;
+        assert_eq!(key(HealthCheck { interval_seconds: 0, ..default() }), "health-check.interval-seconds");
+        assert_eq!(key(HealthCheck { method: "GE T".to_owned(), ..default() }), "health-check.method");
+        assert_eq!(key(HealthCheck { path: Some("up".to_owned()), ..default() }), "health-check.path");
+        let off = HealthCheck { enabled: false, interval_seconds: 0, ..default() };
+        assert!(probe(off).unwrap().is_none());
+    }
+
+    #[test]
+    fn jitter_spreads() {
+        let fractions: Vec<_> = std::iter::repeat_with(fraction).take(100).collect();
+        assert!(fractions.iter().all(|fraction| (0.0..1.0).contains(fraction)));
+        assert!(
+            fractions.iter().any(|fraction| *fraction < 0.5)
+                && fractions.iter().any(|fraction| *fraction > 0.5)
+        );
+    }
+}

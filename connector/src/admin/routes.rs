@@ -1,0 +1,142 @@
+//! From a request to its answer.
+
+use std::{collections::BTreeMap, time::Duration, time::Instant};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{
+    json, prometheus,
+    view::{Readiness, View},
+};
+use crate::logging::LogHandle;
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers one request. Every path there is stands in [`PATHS`].
+pub(super) async fn answer<B>(request: Request<B>, view: &View) -> Answer
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let path = request.uri().path();
+    let Some((_, known)) = PATHS.iter().find(|(known, _)| *known == path) else {
+        return json(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "paths": paths() }));
+    };
+    let changes = matches!(*request.method(), Method::PUT | Method::POST);
+    match (known, changes) {
+        (Known::Logging, true) => set_levels(request.into_body(), &view.logs).await,
+        _ if !matches!(*request.method(), Method::GET | Method::HEAD) => wrong_method(known),
+        (Known::About, _) => json(StatusCode::OK, &about(view)),
+        (Known::Metrics, _) => json(StatusCode::OK, &json::render(view, Instant::now())),
+        (Known::Prometheus, _) => text(prometheus::CONTENT_TYPE, prometheus::render(view, Instant::now())),
+        (Known::Logging, _) => json(StatusCode::OK, &json!({ "levels": view.logs.levels() })),
+        (Known::Alive, _) => json(StatusCode::OK, &json!({ "alive": true })),
+        (Known::Ready, _) => match (view.ready)() {
+            Readiness::Ready => json(StatusCode::OK, &json!({ "ready": true })),
+            Readiness::NotReady(reason) => {
+                json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reason": reason }))
+            }
+        },
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    About,
+    Metrics,
+    Prometheus,
+    Logging,
+    Alive,
+    Ready,
+}
+
+const PATHS: [(&str, Known); 7] = [
+    ("/manage/rest/v1", Known::About),
+    ("/manage/rest/v1/metrics", Known::Metrics),
+    ("/manage/rest/v1/prometheus", Known::Prometheus),
+    ("/manage/rest/v1/logging", Known::Logging),
+    ("/metrics", Known::Prometheus),
+    ("/healthz", Known::Alive),
+    ("/readyz", Known::Ready),
+];
+
+fn paths() -> Vec<&'static str> {
+    PATHS.iter().map(|(path, _)| *path).collect()
+}
+
+fn about(view: &View) -> Value {
+    json!({
+        "name": "esp-connector",
+        "version": env!("CARGO_PKG_VERSION"),
+        "cluster-name": view.cluster_name,
+        "paths": paths(),
+    })
+}
+
+/// The body of a change of levels.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with the member levels")]
+struct Change {
+    levels: BTreeMap<String, String>,
+}
+
+async fn set_levels<B>(body: B, logs: &LogHandle) -> Answer
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let body = match timeout(BODY_TIME_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("more than {BODY_BYTES_MAX} bytes"));
+        }
+        Ok(Err(error)) => return refuse(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}")),
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+    };
+    let change = match serde_json::from_slice::<Change>(&body) {
+        Ok(change) => change,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match logs.set_levels(&change.levels) {
+        Ok(()) => {
+            tracing::info!(changes = ?change.levels, "log levels changed");
+            json(StatusCode::OK, &json!({ "levels": logs.levels() }))
+        }
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+fn refuse(status: StatusCode, error: &str) -> Answer {
+    json(status, &json!({ "error": error, "expected": { "levels": { "root": "debug" } } }))
+}
+
+fn wrong_method(known: &Known) -> Answer {
+    let allowed = if matches!(known, Known::Logging) { "GET, HEAD, PUT, POST" } else { "GET, HEAD" };
+    let error = json!({ "error": "method not allowed", "allowed": allowed });
+    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &error);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+fn json(status: StatusCode, value: &Value) -> Answer {
+    let mut answer = text("application/json", format!("{value}\n"));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn text(content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+const BODY_BYTES_MAX: usize = 64 * 1024;
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);

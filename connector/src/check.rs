@@ -1,0 +1,334 @@
+//! `esp-connector check`: what a configuration would run, in words, or everything that is wrong with it.
+//!
+//! Builds the targets, so that missing files and variables show; opens no connection. Prints no header
+//! value, and of URLs no query, which may hold a key.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
+
+use adapters::{SharedTarget, TargetConfig};
+
+use crate::config::{self, Config, Format, Problem, Problems, Routing, Scope};
+
+/// Why there is no plan to print.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The configuration cannot run.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// The plan cannot be written.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Checks the file at `path` and prints what it would run to `out`.
+pub fn run(path: &Path, out: &mut dyn Write) -> Result<(), CheckError> {
+    let mut examined = config::examine_file(path)?;
+    let targets = examined.targets();
+    let warnings = examined.findings.finish()?;
+    print(path, &examined.config, &targets, &warnings, out)?;
+    Ok(())
+}
+
+type Targets = BTreeMap<String, SharedTarget>;
+
+fn print(
+    path: &Path,
+    config: &Config,
+    targets: &Targets,
+    warnings: &[Problem],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(out, "{}", path.display())?;
+    service(config, out)?;
+    destinations(config, targets, out)?;
+    routes(config, out)?;
+    if !warnings.is_empty() {
+        writeln!(out, "\nwarnings")?;
+        for warning in warnings {
+            writeln!(out, "  {warning}")?;
+        }
+    }
+    match warnings.len() {
+        0 => writeln!(out, "\nThe configuration can run."),
+        n => writeln!(out, "\nThe configuration can run, with {}.", plural(n, "warning")),
+    }
+}
+
+fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    let service = &config.service;
+    let writes = if service.accept_client_writes { "XDR and ordinary clients" } else { "XDR only" };
+    let mut row = |name: &str, words: String| writeln!(out, "  {name:<12}{words}");
+    row("listens on", format!("{} (clear text; {writes})", sockets(&service.addresses, &service.ports)))?;
+    row(
+        "management",
+        service.manage.as_ref().map_or_else(|| "off".to_owned(), |m| sockets(&m.addresses, &m.ports)),
+    )?;
+    row(
+        "limits",
+        format!(
+            "{} records and {} in process, {} a message",
+            service.max_concurrent_records,
+            bytes(service.max_concurrent_bytes.get()),
+            bytes(service.max_frame_bytes)
+        ),
+    )?;
+    row("shutdown", format!("waits {} for the records in process", duration(service.shutdown_grace)))?;
+    row("threads", service.worker_threads.map_or_else(|| "one per processor".to_owned(), |n| n.to_string()))?;
+    let logging = &config.logging;
+    let form = if logging.json { "JSON" } else { "text" };
+    let ticker = match logging.ticker_interval {
+        Duration::ZERO => "no statistics lines".to_owned(),
+        every => format!("statistics every {}", duration(every)),
+    };
+    let levels: Vec<String> =
+        logging.levels.iter().map(|(logger, level)| format!("{logger} {level}")).collect();
+    let levels = if levels.is_empty() { "default levels".to_owned() } else { levels.join(", ") };
+    row("logs", format!("{form} to standard error, {ticker}, {levels}"))
+}
+
+fn destinations(config: &Config, targets: &Targets, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\ndestinations")?;
+    if targets.is_empty() {
+        writeln!(out, "  none")?;
+    }
+    let named = |(name, target)| Some((name, config.destinations.get(name)?, target));
+    for (name, destination, target) in targets.iter().filter_map(named) {
+        let concurrency = target.concurrency();
+        let at_once = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
+        writeln!(out, "  {name}")?;
+        match &destination.target {
+            TargetConfig::Http(http) => {
+                let protocol = match http.protocol {
+                    adapters::http::Protocol::Http1 => "HTTP/1.1",
+                    adapters::http::Protocol::Http2 => "HTTP/2",
+                };
+                writeln!(out, "    POST by {protocol}, {} ms a call, to", http.call_timeout)?;
+                for url in &http.urls {
+                    writeln!(out, "      {}", public(url))?;
+                }
+            }
+        }
+        let requests = plural(at_once.get(), "request");
+        let attempts = plural(destination.max_attempts as usize, "attempt");
+        let queued = plural(destination.max_queued, "record");
+        writeln!(
+            out,
+            "    at most {requests} at once, {attempts} per record, {queued} may wait for an endpoint"
+        )?;
+    }
+    Ok(())
+}
+
+/// More lines than this help nobody.
+const MAX_ROUTES: usize = 500;
+
+fn routes(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\nroutes (the first line that fits a record counts)")?;
+    let header = ["port", "namespace", "set", "goes to", "format"].map(str::to_owned);
+    let mut rows = vec![header];
+    rows.extend(config.scopes().take(MAX_ROUTES).map(|scope| route(config, scope)));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..4).map(width).collect();
+    for [port, namespace, set, to, format] in &rows {
+        let line = format!(
+            "  {port:<0$}  {namespace:<1$}  {set:<2$}  {to:<3$}  {format}",
+            widths[0], widths[1], widths[2], widths[3]
+        );
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    if config.scopes().nth(MAX_ROUTES).is_some() {
+        writeln!(out, "  and more, not shown")?;
+    }
+    Ok(())
+}
+
+fn route(config: &Config, scope: Scope<'_>) -> [String; 5] {
+    let (format, routing) = config.effective(scope);
+    let any = |name: Option<&str>| name.map_or_else(|| "any".to_owned(), str::to_owned);
+    let (to, format) = match routing {
+        None => ("nowhere (no routing): acknowledged".to_owned(), String::new()),
+        Some(Routing::Skip) => ("nowhere (skip): acknowledged".to_owned(), String::new()),
+        Some(Routing::To(names)) => (
+            names.join(", "),
+            match format {
+                None => String::new(),
+                Some(Format::Json { .. }) => "json".to_owned(),
+                Some(Format::FlatJson { metadata_key, .. }) => {
+                    format!("flat-json, metadata in `{metadata_key}`")
+                }
+            },
+        ),
+    };
+    [
+        scope.port.map_or_else(|| "any".to_owned(), |port| port.to_string()),
+        any(scope.namespace),
+        any(scope.set),
+        to,
+        format,
+    ]
+}
+
+fn sockets(addresses: &[String], ports: &[u16]) -> String {
+    let sockets = addresses.iter().flat_map(|address| ports.iter().map(move |port| (address, port)));
+    let text = sockets.map(|(address, port)| match (address.contains(':'), port) {
+        (_, 0) => format!("{address}, a port the system chooses"),
+        (true, port) => format!("[{address}]:{port}"),
+        (false, port) => format!("{address}:{port}"),
+    });
+    text.collect::<Vec<_>>().join(", ")
+}
+
+/// A URL without what may be secret in it.
+fn public(url: &str) -> String {
+    match url.split_once('?') {
+        Some((front, _)) => format!("{front}?…"),
+        None => url.to_owned(),
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn bytes(count: usize) -> String {
+    match count {
+        _ if count >= 1 << 20 && count.is_multiple_of(1 << 20) => format!("{} MiB", count >> 20),
+        _ if count >= 1 << 10 && count.is_multiple_of(1 << 10) => format!("{} KiB", count >> 10),
+        _ => format!("{count} bytes"),
+    }
+}
+
+fn duration(time: Duration) -> String {
+    if time.subsec_millis() == 0 {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{} ms", time.as_millis())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn check(text: &str) -> (String, Result<(), String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yml");
+        fs::write(&file, text).unwrap();
+        let mut out = Vec::new();
+        let result = run(&file, &mut out).map_err(|e| e.to_string());
+        let plain = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
+        (plain(String::from_utf8(out).unwrap()), result.map_err(plain))
+    }
+
+    #[test]
+    fn a_sound_configuration_is_told_in_words() {
+        let (out, result) = check(
+            r#"service:
+  port: [8901, 9901]
+  io-threads: 4
+  manage: {port: 8902, address: "::1"}
+destinations:
+  orders:
+    urls: ["http://127.0.0.1:9000/orders?code=hunter2"]
+    protocol: HTTP_1_1
+    max-connections-per-endpoint: 32
+    workers: 8
+    headers: {Authorization: Bearer hunter2}
+  archive:
+    urls: ["http://127.0.0.1:9001/"]
+    protocol: HTTP_1_1
+    max-attempts: 1
+format: json
+routing: {mode: static, destination: archive}
+namespaces:
+  shop:
+    routing: {mode: static-multi-destination, destinations: [orders, archive]}
+    sets:
+      carts: {routing: {mode: skip}}
+      orders: {format: {mode: flat-json, metadata-key: _meta}}
+port-based-config:
+  9901:
+    routing: {mode: static, destination: orders}
+"#,
+        );
+        assert_eq!(result, Ok(()));
+        assert_eq!(
+            out,
+            "\
+config.yml
+  listens on  0.0.0.0:8901, 0.0.0.0:9901 (clear text; XDR and ordinary clients)
+  management  [::1]:8902
+  limits      32768 records and 64 MiB in process, 16 MiB a message
+  shutdown    waits 10 s for the records in process
+  threads     one per processor
+  logs        text to standard error, statistics every 10 s, default levels
+
+destinations
+  archive
+    POST by HTTP/1.1, 1000 ms a call, to
+      http://127.0.0.1:9001/
+    at most 1 request at once, 1 attempt per record, 32768 records may wait for an endpoint
+  orders
+    POST by HTTP/1.1, 1000 ms a call, to
+      http://127.0.0.1:9000/orders?…
+    at most 8 requests at once, 5 attempts per record, 32768 records may wait for an endpoint
+
+routes (the first line that fits a record counts)
+  port  namespace  set     goes to                       format
+  9901  shop       carts   nowhere (skip): acknowledged
+  9901  shop       orders  orders, archive               flat-json, metadata in `_meta`
+  9901  shop       any     orders, archive               json
+  9901  any        any     orders                        json
+  any   shop       carts   nowhere (skip): acknowledged
+  any   shop       orders  orders, archive               flat-json, metadata in `_meta`
+  any   shop       any     orders, archive               json
+  any   any        any     archive                       json
+
+warnings
+  config.yml:3: service.io-threads: not acted on yet; one pool of `worker-threads` does all the work
+
+The configuration can run, with 1 warning.
+"
+        );
+    }
+
+    #[test]
+    fn problems_of_shape_meaning_and_targets_come_together() {
+        let (out, result) = check(
+            "service: {prot: 1}
+destinations:
+  a:
+    urls: [\"ftp://x/\"]
+    headers: {Authorization: {env: ESP_CONNECTOR_TEST_NO_SUCH_VARIABLE}}
+format: json
+routing: {mode: static, destination: b}
+",
+        );
+        assert_eq!(out, "");
+        assert_eq!(
+            result.unwrap_err(),
+            "\
+config.yml:1: service.prot: unknown key; did you mean `port`?
+config.yml:4: destinations.a.urls[0]: expected a URL that starts with http:// or https://
+config.yml:5: destinations.a.headers.Authorization.env: environment variable \
+             ESP_CONNECTOR_TEST_NO_SUCH_VARIABLE is not set
+config.yml:7: routing.destination: no destination is called `b`; known: a"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_one_plain_problem() {
+        let error = run(Path::new("/no/such/file.yml"), &mut Vec::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/no/such/file.yml: cannot be read: No such file or directory (os error 2)"
+        );
+    }
+}

@@ -1,0 +1,442 @@
+//! From what the file says to what the program uses: names resolved, ports merged, contradictions found.
+//!
+//! Works on whatever had the right shape, so that one look at a broken file finds everything. The result
+//! is only used when nothing was found wrong.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::Path,
+    time::Duration,
+};
+
+use adapters::{TargetConfig, http};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{
+    Config, Destination, Format, Logging, Manage, Namespace, PortConfig, Routing, Sections, Service,
+    file::{self, FormatMode, LogFormat, OneOrMany, SHARED_KEYS, Shared},
+    problem::{Findings, join, nearest, shorten},
+    tree::Node,
+};
+
+/// XDR gives up on an answer after this long, whatever is configured.
+const XDR_TIMEOUT_MS: u64 = 10_000;
+
+/// Turns `value`, the part of `tree` that has the right shape, into a [`Config`].
+pub(crate) fn resolve(value: Value, tree: &Node, folder: &Path, findings: &mut Findings) -> Config {
+    let Some(file) = Meaning::typed::<file::File>(findings, tree, "", value) else {
+        return Config::default();
+    };
+    let names =
+        tree.get("destinations").into_iter().flat_map(Node::entries).map(|entry| entry.key.clone()).collect();
+    let mut meaning = Meaning { tree, folder, names, used: BTreeSet::new(), findings };
+    meaning.config(file)
+}
+
+struct Meaning<'a> {
+    tree: &'a Node,
+    folder: &'a Path,
+    /// The destinations of the file, the broken ones too.
+    names: BTreeSet<String>,
+    /// Those that some route names.
+    used: BTreeSet<String>,
+    findings: &'a mut Findings,
+}
+
+impl Meaning<'_> {
+    fn config(&mut self, file: file::File) -> Config {
+        let tree = self.tree;
+        let destinations = file
+            .destinations
+            .into_iter()
+            .filter_map(|(name, d)| Some((name.clone(), self.destination(&name, d)?)));
+        let destinations = destinations.collect();
+        let root = self.sections(file.sections, Some(tree), "");
+        let namespaces = self.namespaces(file.namespaces, Some(tree), "");
+        let ports = self.ports(file.port_based_config);
+        let service = self.service(file.service, &ports);
+        let logging = self.logging(file.logging);
+        let jvm_compat = file.metrics.jvm_compat;
+        let config = Config { service, destinations, root, namespaces, ports, logging, jvm_compat };
+        self.whole(&config);
+        config
+    }
+
+    fn service(&mut self, file: file::Service, ports: &BTreeMap<u16, PortConfig>) -> Service {
+        let given = |key: &str| {
+            self.tree.get("service").and_then(|service| service.get(key)).is_some_and(|node| !node.is_null())
+        };
+        if given("tls") && !given("port") {
+            let message = "TLS listener not supported yet, and `port` does not ask for clear text either; \
+                           put a TLS proxy in front of a clear-text `port`";
+            self.problem("service.tls", message);
+        }
+        if file.max_concurrent_bytes.get() < file.max_frame_bytes {
+            let message = format!(
+                "smaller than `max-frame-bytes` ({}): such a message would never fit",
+                file.max_frame_bytes
+            );
+            self.problem("service.max-concurrent-bytes", message);
+        }
+        self.addresses("service.address", &file.address);
+        if let Some(OneOrMany::Many(list)) = &file.port {
+            for (n, port) in list.iter().enumerate().filter(|(_, port)| **port != 0) {
+                if list[..n].contains(port) {
+                    self.problem(&format!("service.port[{n}]"), format!("port {port} is listed twice"));
+                }
+            }
+        }
+        let mut service = Service::from(file);
+        for port in ports.keys() {
+            if !service.ports.contains(port) {
+                service.ports.push(*port);
+            }
+        }
+        self.manage(&service);
+        service
+    }
+
+    fn manage(&mut self, service: &Service) {
+        let Some(manage) = &service.manage else { return };
+        let node = self.tree.get("service").and_then(|service| service.get("manage"));
+        let given = |key: &str| node.and_then(|node| node.get(key)).is_some_and(|node| !node.is_null());
+        match (given("port"), given("tls")) {
+            (true, _) => {}
+            (false, true) => {
+                let message = "TLS listener not supported yet, and `port` does not ask for clear text either";
+                self.problem("service.manage.tls", message);
+            }
+            (false, false) => self.problem("service.manage.port", "required key is missing"),
+        }
+        self.addresses("service.manage.address", &OneOrMany::Many(manage.addresses.clone()));
+        let wildcard = |address: &String| address.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        let shared = manage.addresses.iter().any(|a| wildcard(a) || service.addresses.contains(a))
+            || service.addresses.iter().any(wildcard);
+        for port in manage.ports.iter().filter(|port| **port != 0 && shared && service.ports.contains(*port))
+        {
+            self.problem(
+                "service.manage.port",
+                format!("port {port} is also a port for XDR; choose another"),
+            );
+        }
+    }
+
+    fn addresses(&mut self, path: &str, addresses: &OneOrMany<String>) {
+        for address in addresses.clone().into_vec() {
+            let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if address.parse::<IpAddr>().is_err() && (address.is_empty() || !address.chars().all(name)) {
+                let message = format!(
+                    "`{}` is not an address; expected one such as `0.0.0.0`, `::1` or a host name, without a port",
+                    shorten(&address).escape_debug()
+                );
+                self.problem(path, message);
+            }
+        }
+    }
+
+    fn destination(&mut self, name: &str, file: file::Destination) -> Option<Destination> {
+        let path = join("destinations", name);
+        let (mut shared, mut own) = (serde_json::Map::new(), serde_json::Map::new());
+        for (key, value) in file.0 {
+            match key.as_str() {
+                "type" => {}
+                key if SHARED_KEYS.contains(&key) => drop(shared.insert(key.to_owned(), value)),
+                _ => drop(own.insert(key, value)),
+            }
+        }
+        let shared: Shared = Self::typed(self.findings, self.tree, &path, Value::Object(shared))?;
+        let config: http::Config = Self::typed(self.findings, self.tree, &path, Value::Object(own))?;
+        let target = TargetConfig::Http(self.http(&path, config));
+        Some(Destination {
+            target,
+            workers: shared.workers,
+            max_attempts: shared.max_attempts,
+            max_queued: shared.max_request_queued_per_endpoint.get(),
+        })
+    }
+
+    fn http(&mut self, path: &str, mut config: http::Config) -> http::Config {
+        if config.call_timeout >= XDR_TIMEOUT_MS {
+            let message = format!(
+                "{} ms reaches XDR's own limit of {XDR_TIMEOUT_MS} ms: calls are cut short to answer XDR in time",
+                config.call_timeout
+            );
+            self.warn(&join(path, "call-timeout"), message);
+        }
+        if let Some(tls) = &mut config.tls {
+            for file in [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file] {
+                *file = file.take().map(|file| self.folder.join(file));
+            }
+        }
+        for value in config.headers.values_mut() {
+            if let http::HeaderValue::File { file } = value {
+                *file = self.folder.join(&file);
+            }
+        }
+        config
+    }
+
+    /// `node` is the mapping that holds the sections: what it has but `file` has not was broken.
+    fn sections(&mut self, file: file::Sections, node: Option<&Node>, path: &str) -> Sections {
+        let broken = |key: &str| node.and_then(|node| node.get(key)).is_some_and(|node| !node.is_null());
+        let format = match file.format {
+            Some(format) => Some(self.format(format, &join(path, "format"))),
+            // Stands for the one that was reported, so that nothing is said about a missing one.
+            None => broken("format").then_some(JSON),
+        };
+        let routing = file.routing.map(|routing| self.routing(routing, &join(path, "routing")));
+        Sections { format, routing }
+    }
+
+    fn format(&mut self, file: file::Format, path: &str) -> Format {
+        match file {
+            file::Format::Full(FormatMode::Json { stringify_map_keys }) => {
+                Format::Json { stringify_map_keys }
+            }
+            file::Format::Full(FormatMode::FlatJson { metadata_key, stringify_map_keys }) => {
+                Format::FlatJson { metadata_key, stringify_map_keys }
+            }
+            // The shape refused these modes already.
+            file::Format::Full(_) => JSON,
+            file::Format::Short(name) => {
+                match name.to_ascii_lowercase().as_str() {
+                    "json" => {}
+                    "flat-json" => {
+                        let message =
+                            "needs a `metadata-key`: write `{mode: flat-json, metadata-key: metadata}`";
+                        self.problem(path, message);
+                    }
+                    "xdr" | "avro" | "message-pack" | "msgpack" | "custom" => {
+                        self.problem(path, format!("`{name}`: {}", file::NO_FORMAT));
+                    }
+                    other => {
+                        let near = nearest(other, ["json", "flat-json"]);
+                        let hint = near.map_or_else(
+                            || "expected `json`, or a section with `mode`".to_owned(),
+                            |near| format!("did you mean `{near}`?"),
+                        );
+                        self.problem(
+                            path,
+                            format!("unknown value `{}`; {hint}", shorten(&name).escape_debug()),
+                        );
+                    }
+                }
+                JSON
+            }
+        }
+    }
+
+    fn routing(&mut self, file: file::Routing, path: &str) -> Routing {
+        match file {
+            file::Routing::Static { destination } => {
+                self.known(&destination, &join(path, "destination"));
+                Routing::To(vec![destination])
+            }
+            file::Routing::StaticMultiDestination { destinations } => {
+                let list = matches!(destinations, OneOrMany::Many(_));
+                let path = join(path, "destinations");
+                let mut names: Vec<String> = Vec::new();
+                for (n, name) in destinations.into_vec().into_iter().enumerate() {
+                    let path = if list { format!("{path}[{n}]") } else { path.clone() };
+                    self.known(&name, &path);
+                    if names.contains(&name) {
+                        self.warn(
+                            &path,
+                            format!("`{}` is named twice; it gets each record once", shorten(&name)),
+                        );
+                    } else {
+                        names.push(name);
+                    }
+                }
+                Routing::To(names)
+            }
+            // The shape refused `custom` already.
+            file::Routing::Skip | file::Routing::Custom {} => Routing::Skip,
+        }
+    }
+
+    /// Reports a destination that does not exist.
+    fn known(&mut self, name: &str, path: &str) {
+        if self.names.contains(name) {
+            self.used.insert(name.to_owned());
+            return;
+        }
+        let hint = match nearest(name, self.names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if self.names.is_empty() => "there are no `destinations`".to_owned(),
+            None => {
+                let names: Vec<&str> = self.names.iter().map(String::as_str).take(20).collect();
+                format!("known: {}", names.join(", "))
+            }
+        };
+        self.problem(path, format!("no destination is called `{}`; {hint}", shorten(name).escape_debug()));
+    }
+
+    fn namespaces(
+        &mut self,
+        file: BTreeMap<String, file::Namespace>,
+        parent: Option<&Node>,
+        path: &str,
+    ) -> BTreeMap<String, Namespace> {
+        let (parent, path) = (parent.and_then(|parent| parent.get("namespaces")), join(path, "namespaces"));
+        let mut namespaces = BTreeMap::new();
+        for (name, file) in file {
+            let (node, path) = (parent.and_then(|parent| parent.get(&name)), join(&path, &name));
+            if name.len() > MAX_NAMESPACE_BYTES {
+                self.warn(&path, format!("no namespace has a name longer than {MAX_NAMESPACE_BYTES} bytes"));
+            }
+            let sections = self.sections(file.sections, node, &path);
+            let (parent, path) = (node.and_then(|node| node.get("sets")), join(&path, "sets"));
+            let mut sets = BTreeMap::new();
+            for (name, file) in file.sets {
+                let (node, path) = (parent.and_then(|parent| parent.get(&name)), join(&path, &name));
+                if name.len() > MAX_SET_BYTES {
+                    self.warn(&path, format!("no set has a name longer than {MAX_SET_BYTES} bytes"));
+                }
+                sets.insert(name, self.sections(file, node, &path));
+            }
+            namespaces.insert(name, Namespace { sections, sets });
+        }
+        namespaces
+    }
+
+    fn ports(&mut self, file: BTreeMap<String, file::Port>) -> BTreeMap<u16, PortConfig> {
+        let parent = self.tree.get("port-based-config");
+        let mut ports = BTreeMap::new();
+        for (key, file) in file {
+            let (node, path) = (parent.and_then(|parent| parent.get(&key)), join("port-based-config", &key));
+            let sections = self.sections(file.sections, node, &path);
+            let namespaces = self.namespaces(file.namespaces, node, &path);
+            match key.parse::<u16>() {
+                Ok(port @ 1024..) => drop(ports.insert(port, PortConfig { sections, namespaces })),
+                _ => self.problem(&path, "expected a port from 1024 to 65535"),
+            }
+        }
+        ports
+    }
+
+    fn logging(&mut self, file: file::Logging) -> Logging {
+        let mut logging = Logging::from(file);
+        logging.file = logging.file.map(|file| self.folder.join(file));
+        logging
+    }
+
+    /// What only shows when everything is put together.
+    fn whole(&mut self, config: &Config) {
+        let mut told = BTreeSet::new();
+        let mut routed = false;
+        for scope in config.scopes() {
+            let (format, Some(Routing::To(_))) = config.effective(scope) else { continue };
+            routed = true;
+            if format.is_some() {
+                continue;
+            }
+            let Some(path) = config.routing_path(scope) else { continue };
+            if told.insert(path.clone()) {
+                let message = "no `format` applies to these records, and the vendor's default (`xdr`) is not \
+                               supported yet; add `format: {mode: json}`";
+                self.problem(&path, message);
+            }
+        }
+        if !routed {
+            let message = "NO RECORD GOES ANYWHERE: without `routing` every record is acknowledged to XDR and sent \
+                           nowhere; add `routing: {mode: static, destination: …}`";
+            self.findings.warn(0, "", message);
+        } else {
+            for name in self.names.difference(&self.used).cloned().collect::<Vec<_>>() {
+                self.warn(&join("destinations", &name), "no route names it");
+            }
+        }
+    }
+
+    /// `value` as a `T`. The shape was checked, so that a failure means that shape and types disagree.
+    fn typed<T: DeserializeOwned>(
+        findings: &mut Findings,
+        tree: &Node,
+        path: &str,
+        value: Value,
+    ) -> Option<T> {
+        match serde_path_to_error::deserialize::<_, T>(value) {
+            Ok(typed) => Some(typed),
+            Err(e) => {
+                let inner = e.path().to_string();
+                let path = match (path, inner.as_str()) {
+                    (path, "." | "?") => path.to_owned(),
+                    ("", inner) => inner.to_owned(),
+                    (path, inner) => format!("{path}.{inner}"),
+                };
+                // The text of the error may hold the value, and the value may be a secret.
+                findings.problem(
+                    tree.line_of(&path),
+                    &path,
+                    "not accepted here; see the reference for what is",
+                );
+                None
+            }
+        }
+    }
+
+    fn problem(&mut self, path: &str, message: impl Into<String>) {
+        self.findings.problem(self.tree.line_of(path), path, message);
+    }
+
+    fn warn(&mut self, path: &str, message: impl Into<String>) {
+        self.findings.warn(self.tree.line_of(path), path, message);
+    }
+}
+
+const JSON: Format = Format::Json { stringify_map_keys: true };
+const MAX_NAMESPACE_BYTES: usize = 31;
+const MAX_SET_BYTES: usize = 63;
+const DEFAULT_PORT: u16 = 8080;
+
+impl From<file::Service> for Service {
+    fn from(file: file::Service) -> Self {
+        Self {
+            ports: file.port.map_or_else(|| vec![DEFAULT_PORT], OneOrMany::into_vec),
+            addresses: file.address.into_vec(),
+            max_concurrent_records: file.max_concurrent_records,
+            max_concurrent_bytes: file.max_concurrent_bytes,
+            max_frame_bytes: file.max_frame_bytes,
+            cluster_name: file.cluster_name,
+            ack_buffering: file.enable_tcp_xdr_ack_buffering,
+            receive_buffer_bytes: file.socket_receive_buffer_bytes,
+            worker_threads: file.worker_threads,
+            manage: file.manage.map(|manage| Manage {
+                ports: manage.port.map_or_else(Vec::new, OneOrMany::into_vec),
+                addresses: manage.address.into_vec(),
+            }),
+            shutdown_grace: Duration::from_millis(file.shutdown_grace_period),
+            accept_client_writes: file.accept_client_writes,
+        }
+    }
+}
+
+impl From<file::Logging> for Logging {
+    fn from(file: file::Logging) -> Self {
+        Self {
+            levels: file
+                .levels
+                .into_iter()
+                .map(|(logger, level)| (logger, level.as_str().to_owned()))
+                .collect(),
+            ticker_interval: Duration::from_secs(file.ticker_interval),
+            json: file.format == LogFormat::Json,
+            file: file.file,
+        }
+    }
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        file::Service::default().into()
+    }
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        file::Logging::default().into()
+    }
+}

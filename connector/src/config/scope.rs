@@ -1,0 +1,172 @@
+//! Which sections apply to a record: the precedence of set, namespace, port and root, in one place.
+//!
+//! Precedence is by section, not by key: the innermost `format` counts as a whole, and so does the
+//! innermost `routing`.
+
+use std::collections::BTreeSet;
+
+use super::{Config, Format, Namespace, Routing, Sections, problem::join};
+
+/// A kind of record, as far as the configuration can tell them apart. `None` is every name that the
+/// configuration does not mention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope<'a> {
+    /// Port the record arrived on, when `port-based-config` has it.
+    pub port: Option<u16>,
+    /// Namespace of the record.
+    pub namespace: Option<&'a str>,
+    /// Set of the record.
+    pub set: Option<&'a str>,
+}
+
+impl Config {
+    /// The format and the routing that apply to a record.
+    pub fn effective(&self, scope: Scope<'_>) -> (Option<&Format>, Option<&Routing>) {
+        let levels = self.levels(scope);
+        let sections = || levels.iter().flatten();
+        (sections().find_map(|s| s.format.as_ref()), sections().find_map(|s| s.routing.as_ref()))
+    }
+
+    /// Every kind of record that the configuration tells apart, the most particular first.
+    pub fn scopes(&self) -> impl Iterator<Item = Scope<'_>> {
+        let ports = self.ports.keys().copied().map(Some).chain([None]);
+        ports.flat_map(move |port| {
+            let own = port.and_then(|port| self.ports.get(&port)).map(|config| &config.namespaces);
+            let names: BTreeSet<&str> = own
+                .into_iter()
+                .chain([&self.namespaces])
+                .flat_map(|map| map.keys())
+                .map(String::as_str)
+                .collect();
+            names.into_iter().map(Some).chain([None]).flat_map(move |namespace| {
+                let sets: BTreeSet<&str> = self
+                    .namespaces_of(port, namespace)
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|namespace| namespace.sets.keys())
+                    .map(String::as_str)
+                    .collect();
+                sets.into_iter().map(Some).chain([None]).map(move |set| Scope { port, namespace, set })
+            })
+        })
+    }
+
+    /// Path of the `routing` that applies to a record.
+    pub(super) fn routing_path(&self, scope: Scope<'_>) -> Option<String> {
+        let level = self.levels(scope).iter().position(|level| level.is_some_and(|s| s.routing.is_some()))?;
+        let port = scope.port.map(|port| join("port-based-config", &port.to_string())).unwrap_or_default();
+        let namespace = |outer: &str| join(&join(outer, "namespaces"), scope.namespace.unwrap_or_default());
+        let set = |namespace: &str| join(&join(namespace, "sets"), scope.set.unwrap_or_default());
+        let sections = match level {
+            0 => set(&namespace(&port)),
+            1 => set(&namespace("")),
+            2 => namespace(&port),
+            3 => namespace(""),
+            4 => port,
+            _ => String::new(),
+        };
+        Some(join(&sections, "routing"))
+    }
+
+    /// The sections that concern a record, the innermost first.
+    fn levels(&self, scope: Scope<'_>) -> [Option<&Sections>; 6] {
+        let [in_port, at_root] = self.namespaces_of(scope.port, scope.namespace);
+        fn set<'a>(namespace: Option<&'a Namespace>, name: Option<&str>) -> Option<&'a Sections> {
+            namespace?.sets.get(name?)
+        }
+        [
+            set(in_port, scope.set),
+            set(at_root, scope.set),
+            in_port.map(|namespace| &namespace.sections),
+            at_root.map(|namespace| &namespace.sections),
+            scope.port.and_then(|port| self.ports.get(&port)).map(|port| &port.sections),
+            Some(&self.root),
+        ]
+    }
+
+    /// The namespace's entry inside the port, and the one outside.
+    fn namespaces_of(&self, port: Option<u16>, namespace: Option<&str>) -> [Option<&Namespace>; 2] {
+        let in_port =
+            port.and_then(|port| self.ports.get(&port)).and_then(|port| port.namespaces.get(namespace?));
+        [in_port, namespace.and_then(|name| self.namespaces.get(name))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PortConfig;
+
+    fn to(name: &str) -> Sections {
+        Sections { format: None, routing: Some(Routing::To(vec![name.to_owned()])) }
+    }
+
+    /// A namespace entry with one set `s`.
+    fn namespace(sections: &str, set: &str) -> Namespace {
+        Namespace { sections: to(sections), sets: [("s".to_owned(), to(set))].into() }
+    }
+
+    fn config() -> Config {
+        Config {
+            root: to("root"),
+            namespaces: [("n".to_owned(), namespace("namespace", "set"))].into(),
+            ports: [(
+                9000,
+                PortConfig {
+                    sections: to("port"),
+                    namespaces: [("p".to_owned(), namespace("port namespace", "port set"))].into(),
+                },
+            )]
+            .into(),
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn the_innermost_section_counts() {
+        let config = config();
+        for (port, namespace, set, expected, path) in [
+            (None, None, None, "root", "routing"),
+            (None, Some("n"), None, "namespace", "namespaces.n.routing"),
+            (None, Some("n"), Some("s"), "set", "namespaces.n.sets.s.routing"),
+            (None, Some("p"), Some("s"), "root", "routing"),
+            (Some(9000), None, None, "port", "port-based-config.9000.routing"),
+            (Some(9000), Some("n"), None, "namespace", "namespaces.n.routing"),
+            (Some(9000), Some("n"), Some("s"), "set", "namespaces.n.sets.s.routing"),
+            (Some(9000), Some("p"), None, "port namespace", "port-based-config.9000.namespaces.p.routing"),
+            (
+                Some(9000),
+                Some("p"),
+                Some("s"),
+                "port set",
+                "port-based-config.9000.namespaces.p.sets.s.routing",
+            ),
+            (
+                Some(9000),
+                Some("p"),
+                Some("other"),
+                "port namespace",
+                "port-based-config.9000.namespaces.p.routing",
+            ),
+        ] {
+            let scope = Scope { port, namespace, set };
+            let found = config.effective(scope).1;
+            assert_eq!(found, Some(&Routing::To(vec![expected.to_owned()])), "{scope:?}");
+            assert_eq!(config.routing_path(scope).as_deref(), Some(path), "{scope:?}");
+        }
+    }
+
+    #[test]
+    fn scopes_name_every_combination_once() {
+        let config = config();
+        let scopes: Vec<_> = config.scopes().map(|s| (s.port, s.namespace, s.set)).collect();
+        let at_root = [(Some("n"), Some("s")), (Some("n"), None), (None, None)];
+        let in_port = [at_root[0], at_root[1], (Some("p"), Some("s")), (Some("p"), None), (None, None)];
+        let expected: Vec<_> = in_port
+            .map(|(n, s)| (Some(9000), n, s))
+            .into_iter()
+            .chain(at_root.map(|(n, s)| (None, n, s)))
+            .collect();
+        assert_eq!(scopes, expected);
+    }
+}

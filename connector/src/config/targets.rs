@@ -1,0 +1,135 @@
+//! Builds the targets of a configuration: the last thing that can be wrong with it.
+//!
+//! An adapter reports the first setting that it cannot use. That setting is then set aside and the target
+//! built again, so that the operator sees all of them; a target built that way is never handed out.
+
+use std::collections::BTreeMap;
+
+use adapters::{SharedTarget, TargetConfig, http};
+
+use super::{
+    Config,
+    problem::{Findings, join},
+    tree::Node,
+};
+
+/// The targets that could be built; the rest is reported.
+pub(crate) fn build(config: &Config, tree: &Node, findings: &mut Findings) -> BTreeMap<String, SharedTarget> {
+    let mut targets = BTreeMap::new();
+    for (name, destination) in &config.destinations {
+        let mut settings = destination.target.clone();
+        let mut whole = true;
+        // Every round reports one problem; a file can hold many, but nobody reads further than this.
+        for _ in 0..MAX_ROUNDS {
+            match settings.clone().build(name) {
+                Ok(target) if whole => drop(targets.insert(name.clone(), target)),
+                Ok(_) => {}
+                Err(e) => {
+                    let destination = join("destinations", name);
+                    let path =
+                        if e.key.is_empty() { destination } else { format!("{destination}.{}", e.key) };
+                    findings.problem(tree.line_of(&path), &path, e.problem);
+                    whole = false;
+                    if set_aside(&mut settings, &e.key) {
+                        continue;
+                    }
+                }
+            }
+            break;
+        }
+    }
+    targets
+}
+
+const MAX_ROUNDS: usize = 50;
+
+/// Replaces the setting `key` by something harmless. False when that is not known how.
+fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
+    let TargetConfig::Http(http) = settings;
+    let (first, rest) = key.split_once(['.', '[']).unwrap_or((key, ""));
+    match (first, &mut http.tls) {
+        ("urls", _) => {
+            let url = rest.trim_end_matches(']').parse().ok().and_then(|n: usize| http.urls.get_mut(n));
+            let Some(url) = url.filter(|url| *url != HARMLESS_URL) else { return false };
+            *url = HARMLESS_URL.to_owned();
+            true
+        }
+        ("headers", _) => {
+            // A name may hold anything, a dot too; what follows it says where the value comes from.
+            let before = http.headers.len();
+            http.headers.retain(|name, _| rest != name && !rest.starts_with(&format!("{name}.")));
+            http.headers.len() < before
+        }
+        ("tls", Some(tls)) if rest == "ca-file" && tls.ca_file.is_some() => {
+            tls.ca_file = None;
+            true
+        }
+        ("tls", tls @ Some(_)) => {
+            *tls = None;
+            true
+        }
+        ("health-check", _) => {
+            let off = http::HealthCheck { enabled: false, ..http::HealthCheck::default() };
+            std::mem::replace(&mut http.health_check, off).enabled
+        }
+        _ => false,
+    }
+}
+
+const HARMLESS_URL: &str = "http://localhost/";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::parse;
+
+    const TEXT: &str = r#"
+destinations:
+  a:
+    urls: ["ftp://x/", "http://user:pw@h/", "http://ok/"]
+    headers:
+      Authorization: {env: ESP_CONNECTOR_TEST_NO_SUCH_VARIABLE}
+      Bad Name: hunter2
+      X-File: {file: nothing-here}
+      Content-Length: "7"
+    health-check: {method: "GE T"}
+    tls:
+      ca-file: missing.pem
+      key-file: missing.key
+  b:
+    urls: ["http://127.0.0.1:9000/"]
+format: json
+routing: {mode: static-multi-destination, destinations: [a, b]}
+"#;
+
+    #[test]
+    fn every_unusable_setting_is_reported_once_with_its_line() {
+        let loaded = parse(TEXT, Path::new("/nowhere")).unwrap();
+        let problems = loaded.targets().unwrap_err();
+        let found: Vec<(usize, &str)> = problems.0.iter().map(|p| (p.line, p.path.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                (4, "destinations.a.urls[0]"),
+                (4, "destinations.a.urls[1]"),
+                (6, "destinations.a.headers.Authorization.env"),
+                (7, "destinations.a.headers.Bad Name"),
+                (8, "destinations.a.headers.X-File.file"),
+                (9, "destinations.a.headers.Content-Length"),
+                (10, "destinations.a.health-check.method"),
+                (11, "destinations.a.tls.certificate-file"),
+                (12, "destinations.a.tls.ca-file"),
+            ],
+            "{problems}"
+        );
+        assert!(!problems.to_string().contains("hunter2") && !problems.to_string().contains("pw@"));
+    }
+
+    #[test]
+    fn sound_settings_become_targets() {
+        let text = "destinations: {b: {urls: ['http://127.0.0.1:9000/']}}";
+        let targets = parse(text, Path::new("")).unwrap().targets().unwrap();
+        assert_eq!(targets.keys().collect::<Vec<_>>(), ["b"]);
+    }
+}

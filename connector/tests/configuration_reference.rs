@@ -1,0 +1,268 @@
+//! `docs/configuration.md` is written from the schema of the configuration's own types.
+//!
+//! The test fails when the page is stale; `UPDATE_DOCS=1` writes it.
+
+use std::{env, fmt::Write, fs, path::Path};
+
+use esp_connector::config;
+use serde_json::Value;
+
+#[test]
+fn the_reference_page_is_up_to_date() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let page = page(&config::schema());
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, &page).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/configuration.md is stale: run `UPDATE_DOCS=1 cargo test -p esp-connector --test configuration_reference`"
+    );
+}
+
+#[test]
+fn every_section_has_a_place_on_the_page() {
+    let schema = config::schema();
+    for (name, definition) in schema["$defs"].as_object().unwrap() {
+        let sections =
+            branches(&schema, definition).into_iter().filter(|branch| branch.get("properties").is_some());
+        if sections.count() > 0 && !UNNAMED.contains(&name.as_str()) {
+            let place = PLACES.iter().any(|place| place.definition == name);
+            assert!(place, "`{name}` has keys, and no place in the reference");
+        }
+    }
+}
+
+const EXAMPLE: &str = include_str!("../../tests/fixtures/config/good/reference.yml");
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Written by `UPDATE_DOCS=1 cargo test -p esp-connector --test configuration_reference`: do not edit. -->
+
+One YAML file, in the shape of the file of Aerospike's own ESP connector, so that an existing file is most of the way
+there. `esp-connector check --config FILE` prints what a file would run, or everything that is wrong with it.
+
+- Keys that do not exist are refused, with line, path and the nearest name that does.
+- Keys of the vendor's connector that have no effect here yet load with a warning; below they are marked *not acted on
+  yet*. What cannot work here is refused; below it is marked *refused*, with what to write instead.
+- **(ours)** marks keys that the vendor's connector does not have.
+- Relative file names are relative to the folder of the configuration file.
+- Names of values (`gzip`, `HTTP_2`, `debug`) may be written in any case.
+- YAML's merge key `<<`, tags and more than one document are not supported. A file has at most 1 MiB.
+- The file is read once, when the connector starts.
+
+## An example
+
+```yaml
+";
+
+const PRECEDENCE: &str = "\
+The innermost `format` and the innermost `routing` apply to a record, each as a whole: set, then namespace, then port,
+then the top level. A port's own `namespaces` come before the namespaces of the top level, and any set before any
+namespace. A delete that arrives without its set is routed by its namespace.
+";
+
+/// A section of the page.
+struct Place {
+    definition: &'static str,
+    heading: &'static str,
+    /// Stands before the table.
+    text: &'static str,
+}
+
+const fn place(definition: &'static str, heading: &'static str, text: &'static str) -> Place {
+    Place { definition, heading, text }
+}
+
+const PLACES: [Place; 14] = [
+    place("", "Top level", PRECEDENCE),
+    place("Service", "service", ""),
+    place("Manage", "service.manage", ""),
+    place("Destination", "destinations", "A name of your choice for each destination, and under it:\n"),
+    place(
+        "HeaderValue",
+        "headers of a destination",
+        "Each header is text, or a section with one of these keys. Values never appear in logs or messages.\n",
+    ),
+    place("HealthCheck", "health-check of a destination", ""),
+    place("Tls", "tls of a destination", ""),
+    place("FormatMode", "format", "By `mode`. `format: json` is short for `format: {mode: json}`.\n"),
+    place("Routing", "routing", "By `mode`.\n"),
+    place("Namespace", "namespaces", "The name of a namespace, and under it:\n"),
+    place("Sections", "sets", "The name of a set, and under it:\n"),
+    place("Port", "port-based-config", "The number of a port, and under it:\n"),
+    place("Logging", "logging", ""),
+    place("Metrics", "metrics", ""),
+];
+
+/// Definitions without a section of their own: `format` is described by its modes.
+const UNNAMED: [&str; 1] = ["Format"];
+
+fn page(schema: &Value) -> String {
+    // Its first line is for those who find it among the samples.
+    let example = EXAMPLE.split_once('\n').map_or(EXAMPLE, |(_, rest)| rest);
+    let mut page = format!("{INTRODUCTION}{example}```\n");
+    for place in &PLACES {
+        let definition =
+            if place.definition.is_empty() { schema } else { &schema["$defs"][place.definition] };
+        let heading =
+            if place.definition.is_empty() { place.heading.to_owned() } else { code(place.heading) };
+        let _ = write!(page, "\n## {heading}\n\n");
+        if !place.text.is_empty() {
+            let _ = writeln!(page, "{}", place.text);
+        }
+        let branches: Vec<&Value> =
+            branches(schema, definition).into_iter().filter(|b| b.get("properties").is_some()).collect();
+        let modes =
+            branches.len() > 1 && branches.iter().all(|branch| branch["properties"].get("mode").is_some());
+        if modes {
+            self::modes(&mut page, schema, &branches);
+        } else {
+            page.push_str("| key | value | default | what it does |\n| --- | --- | --- | --- |\n");
+            for branch in &branches {
+                rows(&mut page, schema, branch, branches.len() == 1);
+            }
+        }
+    }
+    page
+}
+
+/// `headers of a destination` with its key in code.
+fn code(heading: &str) -> String {
+    match heading.split_once(' ') {
+        Some((key, rest)) => format!("`{key}` {rest}"),
+        None => format!("`{heading}`"),
+    }
+}
+
+/// The rows of a section: what must be given first, what has no effect last.
+fn rows(page: &mut String, schema: &Value, section: &Value, alone: bool) {
+    let required =
+        |key: &str| section["required"].as_array().is_some_and(|keys| keys.iter().any(|k| k == key));
+    let mut properties: Vec<(&String, &Value)> =
+        section["properties"].as_object().into_iter().flatten().collect();
+    properties.sort_by_key(|(key, property)| (effect(property).is_some(), !required(key)));
+    for (key, property) in properties {
+        let name =
+            if property.get("x-ours").is_some() { format!("`{key}` **(ours)**") } else { format!("`{key}`") };
+        let (value, default) = match effect(property) {
+            Some(_) => (String::new(), String::new()),
+            None if required(key) && alone => (kind(schema, property), "required".to_owned()),
+            None => (kind(schema, property), default(property)),
+        };
+        let _ = writeln!(page, "| {name} | {value} | {default} | {} |", words(property));
+    }
+}
+
+fn modes(page: &mut String, schema: &Value, branches: &[&Value]) {
+    page.push_str("| mode | what it does |\n| --- | --- |\n");
+    for branch in branches {
+        let _ = writeln!(page, "| `{}` | {} |", mode(branch), words(branch));
+    }
+    for branch in
+        branches.iter().filter(|branch| branch["properties"].as_object().is_some_and(|keys| keys.len() > 1))
+    {
+        let _ = write!(page, "\nKeys of `{}`:\n\n", mode(branch));
+        page.push_str("| key | value | default | what it does |\n| --- | --- | --- | --- |\n");
+        let mut keys = (*branch).clone();
+        if let Some(keys) = keys["properties"].as_object_mut() {
+            keys.remove("mode");
+        }
+        rows(page, schema, &keys, true);
+    }
+}
+
+fn mode(branch: &Value) -> &str {
+    branch["properties"]["mode"]["const"].as_str().unwrap_or_default()
+}
+
+/// The description, and what the connector makes of it.
+fn words(schema: &Value) -> String {
+    let mut words = schema["description"].as_str().unwrap_or_default().replace('\n', " ");
+    if let Some(alias) = schema["x-alias"].as_str() {
+        let _ = write!(words, " Also called `{alias}`.");
+    }
+    if let Some(effect) = effect(schema) {
+        words = format!("{words} {effect}");
+    }
+    words.trim().to_owned()
+}
+
+fn effect(schema: &Value) -> Option<String> {
+    let sentence = |start: &str, text: &Value| text.as_str().map(|text| format!("*{start}:* {text}."));
+    sentence("Not acted on yet", &schema["x-not-yet"]).or_else(|| sentence("Refused", &schema["x-refused"]))
+}
+
+fn default(property: &Value) -> String {
+    if let Some(words) = property["x-default"].as_str() {
+        return words.to_owned();
+    }
+    match &property["default"] {
+        Value::Null => String::new(),
+        Value::String(text) => format!("`{text}`"),
+        Value::Array(list) if list.is_empty() => "none".to_owned(),
+        Value::Object(map) if map.is_empty() => "none".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What one may write, in words.
+fn kind(schema: &Value, property: &Value) -> String {
+    let mut kinds: Vec<String> = Vec::new();
+    for branch in branches(schema, property) {
+        let is = |kind: &str| {
+            branch["type"] == kind
+                || branch["type"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k == kind))
+        };
+        let kind = if let Some(name) = branch["const"].as_str() {
+            if branch.get("x-refused").is_some() { continue } else { format!("`{name}`") }
+        } else if let Some(names) = branch["enum"].as_array() {
+            let names: Vec<String> =
+                names.iter().filter_map(Value::as_str).map(|name| format!("`{name}`")).collect();
+            names.join(", ")
+        } else if is("integer") {
+            number(branch)
+        } else if is("boolean") {
+            "true or false".to_owned()
+        } else if is("array") {
+            format!(
+                "list of {}",
+                kind(schema, &branch["items"]).replace("number", "numbers").replace("text", "texts")
+            )
+        } else if is("object") && branch.get("additionalProperties").is_some_and(Value::is_object) {
+            format!("name: {}", kind(schema, &branch["additionalProperties"]))
+        } else if is("object") {
+            "section".to_owned()
+        } else {
+            "text".to_owned()
+        };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds.join(" or ")
+}
+
+fn number(schema: &Value) -> String {
+    match (schema["minimum"].as_i64().unwrap_or(0), schema["maximum"].as_u64()) {
+        (0, None | Some(65_535)) => "number".to_owned(),
+        (min, None) => format!("number from {min}"),
+        (min, Some(max)) => format!("number {min} to {max}"),
+    }
+}
+
+/// The alternatives of a schema without "null", references followed.
+fn branches<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let target = schema["$ref"].as_str().and_then(|reference| root.pointer(reference.strip_prefix('#')?));
+    let schema = target.unwrap_or(schema);
+    match schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) {
+        Some(list) => list
+            .iter()
+            .filter(|branch| branch["type"] != "null")
+            .flat_map(|branch| branches(root, branch))
+            .collect(),
+        None => vec![schema],
+    }
+}
