@@ -8,6 +8,8 @@
 //! It costs little, so that what is measured is the connector: one task per connection, no timer and no
 //! allocation per record, 16 bytes of state per record whatever its size.
 
+pub mod args;
+pub mod command;
 mod connect;
 pub mod encode;
 pub mod latency;
