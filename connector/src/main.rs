@@ -8,7 +8,15 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
-use esp_connector::{Options, check, config, decode, logging, recorder::Recorder, run};
+use esp_connector::{
+    Options, check, config, decode,
+    demo::{self, DemoArgs},
+    logging,
+    receiver::args::ReceiveArgs,
+    recorder::Recorder,
+    run::{self, Listeners},
+    simulator::args::{AccountArgs, SimulateArgs},
+};
 use tracing::{info, warn};
 
 /// A configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -36,6 +44,14 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Show the whole path at work in one process: a simulated XDR source, the connector, a local HTTP receiver
+    Demo(DemoArgs),
+    /// Play an XDR source against a running connector, with a ledger that proves nothing was lost
+    Simulate(SimulateArgs),
+    /// Receive notifications over HTTP, count them, and misbehave on request
+    Receive(ReceiveArgs),
+    /// Compare the ledgers that `simulate` and `receive` wrote
+    Account(AccountArgs),
     /// Print recorded or captured traffic as readable JSON, one line a frame
     Decode {
         /// Raw bytes, hexadecimal text, or a recording made with `run --record`; `-` reads standard input
@@ -67,6 +83,17 @@ fn main() -> ExitCode {
         Command::Check { config } => match check::run(&config, &mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(problems) => fail(EXIT_CONFIG, &problems),
+        },
+        Command::Demo(arguments) => {
+            block_on(None, async { demo::run(arguments, start).await.map(exit_code) })
+        }
+        Command::Simulate(arguments) => block_on(None, async { arguments.execute().await.map(exit_code) }),
+        Command::Receive(arguments) => {
+            block_on(None, async { arguments.execute().await.map(|()| ExitCode::SUCCESS) })
+        }
+        Command::Account(arguments) => match arguments.execute() {
+            Ok(nothing_lost) => exit_code(nothing_lost),
+            Err(error) => fail(1, &error),
         },
         Command::Decode { files } => {
             match decode::run(&files, &mut io::BufWriter::new(io::stdout().lock())) {
@@ -105,6 +132,20 @@ fn run_connector(arguments: &RunArguments) -> ExitCode {
         run::run(loaded.config, listeners, options, shutdown_signal()).await?;
         Ok::<_, run::RunError>(ExitCode::SUCCESS)
     })
+}
+
+/// The connector as the demo wants it: from its text, on its port.
+async fn start(start: demo::Start) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let loaded = config::parse(&start.config, ".".as_ref())?;
+    let listeners = Listeners { xdr: vec![start.listener], manage: Vec::new() };
+    let shutdown = async {
+        let _ = start.shutdown.await;
+    };
+    Ok(run::run(loaded.config, listeners, Options::default(), shutdown).await?)
+}
+
+fn exit_code(nothing_lost: bool) -> ExitCode {
+    if nothing_lost { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Ends on SIGTERM or SIGINT.
