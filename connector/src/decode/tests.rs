@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -160,5 +161,30 @@ fn what_is_no_file_or_no_hex_is_an_error() {
             panic!("{content:?} was accepted");
         };
         assert!(source.to_string().starts_with(expected), "{source}");
+    }
+}
+
+proptest! {
+    /// Whatever a file holds, every line is JSON, and reading ends.
+    #[test]
+    fn any_bytes_print_as_lines(
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..5),
+    ) {
+        let mut bytes = [raw("xdr-14-pipelined-stream"), noise].concat();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut out = Vec::new();
+        run(&[file(&bytes).path().to_owned()], &mut out).unwrap();
+        prop_assert!(!lines(&out).is_empty());
+
+        // As a recording, in pieces: an error may end it, but never a panic.
+        let mut recording = MAGIC.to_vec();
+        bytes.chunks(37).for_each(|piece| encode(&chunk(1, Direction::FromPeer, piece), &mut recording));
+        run(&[file(&recording).path().to_owned()], &mut Vec::new()).unwrap();
+        recording.extend_from_slice(&bytes);
+        let _ = run(&[file(&recording).path().to_owned()], &mut Vec::new());
     }
 }
