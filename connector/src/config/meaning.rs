@@ -263,6 +263,9 @@ impl Meaning<'_> {
             self.used.insert(name.to_owned());
             return;
         }
+        if self.findings.full() {
+            return;
+        }
         let hint = match nearest(name, self.names.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None if self.names.is_empty() => "there are no `destinations`".to_owned(),
@@ -379,11 +382,13 @@ impl Meaning<'_> {
     }
 
     fn problem(&mut self, path: &str, message: impl Into<String>) {
-        self.findings.problem(self.tree.line_of(path), path, message);
+        let line = if self.findings.full() { 0 } else { self.tree.line_of(path) };
+        self.findings.problem(line, path, message);
     }
 
     fn warn(&mut self, path: &str, message: impl Into<String>) {
-        self.findings.warn(self.tree.line_of(path), path, message);
+        let line = if self.findings.warned_enough() { 0 } else { self.tree.line_of(path) };
+        self.findings.warn(line, path, message);
     }
 }
 
