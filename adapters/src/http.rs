@@ -232,14 +232,15 @@ impl Http {
         let statuses =
             StatusTable::new(config.http_success_status_codes, config.http_permanent_status_codes)?;
         let headers = headers::read(&config.headers)?;
-        let tls = if urls.iter().any(url::is_https) || config.tls.is_some() {
-            Some(tls::client_config(&config.tls.unwrap_or_default())?)
-        } else {
-            None
-        };
         let plain = !urls.iter().any(url::is_https);
-        let probe = Probe::new(&config.health_check, config.protocol, plain, tls.as_ref(), &headers)?;
-        let tls = tls.map(|tls| Arc::new(with_alpn(tls, config.protocol)));
+        // Files that are named are read even when no URL needs them: a mistake should show at once.
+        let tls = if plain && config.tls.is_none() {
+            None
+        } else {
+            let tls = tls::client_config(&config.tls.unwrap_or_default())?;
+            Some(Arc::new(with_alpn(tls, config.protocol)))
+        };
+        let probe = Probe::new(&config.health_check, config.protocol, plain, tls.as_deref(), &headers)?;
         let freed = Arc::new(Notify::new());
         let endpoint = |url: &Uri| {
             let health =

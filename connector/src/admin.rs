@@ -138,3 +138,6 @@ async fn connection(
 
 /// A request's line and headers.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,32 @@
 //! Turns Aerospike XDR change notifications into HTTP and serverless calls, and answers XDR only when they
 //! are confirmed.
-#![allow(missing_docs, reason = "skeleton")]
+//!
+//! The path of a record, in the order data meets the modules: [`listener`] → [`connection`] →
+//! [`wire`] → [`notification`] → [`route`] → [`encode`] → [`lane`] → `adapters` → [`replies`] → back
+//! through [`connection`]. `ARCHITECTURE.md` has the picture and the invariants.
 
 pub mod admin;
+pub mod admission;
 pub mod check;
 pub mod config;
+pub mod connection;
+pub mod decode;
+pub mod demo;
+pub mod encode;
+pub mod lane;
+pub mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod notification;
+pub mod receiver;
+pub mod recorder;
+pub mod recording;
+pub mod replies;
+pub mod retry;
+pub mod route;
+pub mod run;
+pub mod simulator;
+pub mod window;
 pub mod wire;
+
+pub use run::{Options, RunError};

@@ -1,1 +1,141 @@
-fn main() {}
+//! The `esp-connector` command: arguments, configuration, run; exit codes; nothing else.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, Parser, Subcommand};
+use esp_connector::{Options, check, config, decode, logging, recorder::Recorder, run};
+use tracing::{info, warn};
+
+/// A configuration that cannot be used (`EX_USAGE` of sysexits.h).
+const EXIT_CONFIG: u8 = 64;
+
+/// Turns Aerospike XDR change notifications into HTTP and serverless calls.
+///
+/// Try it without a cluster:     esp-connector demo
+/// See what a file would do:     esp-connector check --config esp-connector.yml
+/// Run it:                       esp-connector run --config esp-connector.yml
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the connector: listen for XDR and deliver to the configured destinations
+    Run(RunArguments),
+    /// Show what a configuration would run, or everything that is wrong with it
+    Check {
+        /// The configuration file (YAML)
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Print recorded or captured traffic as readable JSON, one line a frame
+    Decode {
+        /// Raw bytes, hexadecimal text, or a recording made with `run --record`; `-` reads standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// The configuration file (YAML)
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// Record the raw traffic of the XDR port into this folder, for diagnosis: at most 8 files of 64 MiB, readable by
+    /// the owner only. They hold record data in the clear
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Run(arguments) => run_connector(&arguments),
+        Command::Check { config } => match check::run(&config, &mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problems) => fail(EXIT_CONFIG, &problems),
+        },
+        Command::Decode { files } => {
+            match decode::run(&files, &mut io::BufWriter::new(io::stdout().lock())) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(1, &error),
+            }
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "esp-connector", &mut io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn run_connector(arguments: &RunArguments) -> ExitCode {
+    let loaded = match config::load(&arguments.config) {
+        Ok(loaded) => loaded,
+        Err(problems) => return fail(EXIT_CONFIG, &problems),
+    };
+    let logs = match logging::init(&loaded.config.logging) {
+        Ok(logs) => logs,
+        Err(error) => return fail(EXIT_CONFIG, &error),
+    };
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    let recorder = match arguments.record.as_deref().map(Recorder::new).transpose() {
+        Ok(recorder) => recorder,
+        Err(error) => return fail(1, &format_args!("--record: cannot write there: {error}")),
+    };
+    let threads = loaded.config.service.worker_threads;
+    let options = Options { recorder, logs };
+    block_on(threads, async {
+        info!(version = env!("CARGO_PKG_VERSION"), config = %arguments.config.display(), "starting");
+        let listeners = run::bind(&loaded.config.service).await?;
+        run::run(loaded.config, listeners, options, shutdown_signal()).await?;
+        Ok::<_, run::RunError>(ExitCode::SUCCESS)
+    })
+}
+
+/// Ends on SIGTERM or SIGINT.
+async fn shutdown_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn block_on<E: Display>(
+    threads: Option<std::num::NonZeroUsize>,
+    command: impl Future<Output = Result<ExitCode, E>>,
+) -> ExitCode {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        runtime.worker_threads(threads.get());
+    }
+    match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(command).unwrap_or_else(|error| fail(1, &error)),
+        Err(error) => fail(1, &error),
+    }
+}
+
+fn fail(code: u8, error: &dyn Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "esp-connector: {error}");
+    ExitCode::from(code)
+}

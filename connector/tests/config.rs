@@ -58,3 +58,11 @@ fn good_samples_load_with_their_warnings() {
 fn bad_samples_are_refused_with_their_problems() {
     compare("bad", false);
 }
+
+#[test]
+fn the_readme_shows_the_sample_that_is_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(root.join("README.md")).expect("README.md");
+    let sample = fs::read_to_string(root.join("tests/fixtures/config/good/readme.yml")).expect("the sample");
+    assert!(readme.contains(&format!("```yaml\n{sample}```")), "README.md and good/readme.yml differ");
+}

@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -81,7 +81,7 @@ fn connect_to(address: SocketAddr) -> String {
 
 /// Why there is no connection, in one line for the log.
 #[derive(Debug)]
-pub(super) struct ConnectError(String);
+pub(super) struct ConnectError(pub(super) String);
 
 impl ConnectError {
     pub(super) fn new(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
@@ -102,25 +102,37 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// A byte stream that remembers whether the peer has said anything since [`Heard::forget`].
-///
-/// A connection that breaks before the first byte of an answer may be repeated; hyper's errors do not tell.
+/// A byte stream that remembers what the libraries above it do not tell.
 pub(super) struct Io {
     stream: Stream,
-    heard: Heard,
+    memory: Memory,
 }
 
-/// The memory of an [`Io`], which outlives its move into hyper.
+/// The memory of an [`Io`], which outlives its move into a library.
 #[derive(Clone, Default)]
-pub(super) struct Heard(Arc<AtomicBool>);
+pub(super) struct Memory(Arc<Remembered>);
 
-impl Heard {
-    pub(super) fn forget(&self) {
-        self.0.store(false, Ordering::Relaxed);
+#[derive(Default)]
+struct Remembered {
+    heard: AtomicBool,
+    fault: OnceLock<String>,
+}
+
+impl Memory {
+    /// A request is about to be sent.
+    pub(super) fn forget_heard(&self) {
+        self.0.heard.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn anything(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Whether the peer has said anything since. When it has not, the request may be repeated.
+    pub(super) fn heard(&self) -> bool {
+        self.0.heard.load(Ordering::Relaxed)
+    }
+
+    /// Why TLS ended the connection, if it did. With TLS 1.3 a refused client certificate shows only here,
+    /// after the handshake.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.0.fault.get().cloned()
     }
 }
 
@@ -131,11 +143,11 @@ enum Stream {
 
 impl Io {
     fn new(stream: Stream) -> Self {
-        Self { stream, heard: Heard::default() }
+        Self { stream, memory: Memory::default() }
     }
 
-    pub(super) fn heard(&self) -> Heard {
-        self.heard.clone()
+    pub(super) fn memory(&self) -> Memory {
+        self.memory.clone()
     }
 }
 
@@ -151,7 +163,12 @@ impl AsyncRead for Io {
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
         };
         if buf.filled().len() > before {
-            self.heard.0.store(true, Ordering::Relaxed);
+            self.memory.0.heard.store(true, Ordering::Relaxed);
+        }
+        if let Poll::Ready(Err(error)) = &result
+            && let Some(fault) = tls::explain(error)
+        {
+            _ = self.memory.0.fault.set(fault);
         }
         result
     }

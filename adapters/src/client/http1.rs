@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::{
     ANSWER_BODY_BYTES_MAX, ANSWER_HEAD_BYTES_MAX, Answered, Lost,
-    connect::{ConnectError, Heard, Io},
+    connect::{ConnectError, Io, Memory},
     endpoint::Permit,
 };
 
@@ -29,7 +29,7 @@ use super::{
 pub(super) struct Http1 {
     sender: http1::SendRequest<Full<Bytes>>,
     connection: http1::Connection<TokioIo<Io>, Full<Bytes>>,
-    heard: Heard,
+    memory: Memory,
     ended: bool,
     reused: bool,
     pub(super) opened: Instant,
@@ -40,7 +40,7 @@ pub(super) struct Http1 {
 impl Http1 {
     /// Takes the stream over; sends nothing.
     pub(super) async fn new(io: Io, permit: Permit) -> Result<Self, ConnectError> {
-        let heard = io.heard();
+        let memory = io.memory();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(ANSWER_HEAD_BYTES_MAX)
             .handshake(TokioIo::new(io))
@@ -50,7 +50,7 @@ impl Http1 {
         Ok(Self {
             sender,
             connection,
-            heard,
+            memory,
             ended: false,
             reused: false,
             opened: now,
@@ -73,7 +73,7 @@ impl Http1 {
     /// Sends one request and reads the whole answer, or as much of it as counts.
     pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answered, Lost> {
         let reused = std::mem::replace(&mut self.reused, true);
-        self.heard.forget();
+        self.memory.forget_heard();
         let answer = pin!(self.sender.try_send_request(request));
         let answer = wait(answer, &mut self.connection, &mut self.ended).await;
         match answer {
@@ -130,10 +130,10 @@ impl Http1 {
             return Lost::Unprocessed("the connection was closed".to_owned());
         }
         let error = error.into_error();
-        let text = describe(&error);
+        let text = self.memory.fault().unwrap_or_else(|| describe(&error));
         if error.is_parse() {
             Lost::Malformed(text)
-        } else if reused && !self.heard.anything() {
+        } else if reused && !self.memory.heard() {
             Lost::Stale(text)
         } else {
             Lost::Broken(text)
@@ -173,9 +173,8 @@ impl Future for NextFrame<'_> {
 }
 
 fn describe(error: &hyper::Error) -> String {
-    match (crate::tls::explain(error), std::error::Error::source(error)) {
-        (Some(explained), _) => explained,
-        (None, Some(source)) => format!("{error}: {source}"),
-        (None, None) => error.to_string(),
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }

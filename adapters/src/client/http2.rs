@@ -26,7 +26,7 @@ use tracing::debug;
 
 use super::{
     ANSWER_BODY_BYTES_MAX, ANSWER_HEAD_BYTES_MAX, Answered, Lost,
-    connect::{ConnectError, Io},
+    connect::{ConnectError, Io, Memory},
     endpoint::Permit,
 };
 
@@ -41,6 +41,7 @@ pub(super) struct Http2 {
     last_answer: Mutex<Instant>,
     retired: AtomicBool,
     ended: Arc<AtomicBool>,
+    memory: Memory,
     /// Its drop tells the task to say goodbye.
     _closing: oneshot::Sender<()>,
 }
@@ -54,6 +55,7 @@ impl Http2 {
         streams_max: usize,
         limit: Duration,
     ) -> Result<Arc<Self>, ConnectError> {
+        let memory = io.memory();
         let setup = async {
             let (sender, mut connection) = Builder::new()
                 .enable_push(false)
@@ -80,7 +82,10 @@ impl Http2 {
         let (sender, connection) = timeout(limit, setup)
             .await
             .map_err(|_| ConnectError::late("the peer's HTTP/2 settings", limit))?
-            .map_err(|error| ConnectError::new("the peer does not speak HTTP/2 (see protocol)", &error))?;
+            .map_err(|error| match memory.fault() {
+                Some(fault) => ConnectError(fault),
+                None => ConnectError::new("the peer does not speak HTTP/2 (see protocol)", &error),
+            })?;
         let (closing, closed) = oneshot::channel();
         let ended = Arc::new(AtomicBool::new(false));
         let now = Instant::now();
@@ -93,6 +98,7 @@ impl Http2 {
             last_answer: Mutex::new(now),
             retired: AtomicBool::new(false),
             ended: Arc::clone(&ended),
+            memory,
             _closing: closing,
         });
         tokio::spawn(drive(connection, closed, ended, permit));
@@ -160,7 +166,7 @@ impl Http2 {
     }
 
     fn lost(&self, error: &h2::Error) -> Lost {
-        let text = crate::tls::explain(error).unwrap_or_else(|| error.to_string());
+        let text = self.memory.fault().unwrap_or_else(|| error.to_string());
         if error.is_go_away() || error.is_io() {
             self.retire();
         }

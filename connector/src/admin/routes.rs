@@ -83,7 +83,7 @@ fn about(view: &View) -> Value {
 
 /// The body of a change of levels.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the member levels")]
 struct Change {
     levels: BTreeMap<String, String>,
 }

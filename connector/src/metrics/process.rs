@@ -95,11 +95,11 @@ impl LoadMeter {
                 system: sample
                     .system_seconds
                     .zip(before.system_seconds)
-                    .and_then(|(now, then)| share(now.0 - then.0, now.1 - then.1)),
+                    .map(|(now, then)| share(now.0 - then.0, now.1 - then.1)),
             },
             None => Load {
                 process: process_load(process.cpu_seconds, process.uptime_seconds),
-                system: sample.system_seconds.and_then(|(busy, total)| share(busy, total)),
+                system: sample.system_seconds.map(|(busy, total)| share(busy, total)),
             },
         };
         *last = Some((now, sample, load));
@@ -109,11 +109,12 @@ impl LoadMeter {
 
 fn process_load(cpu_seconds: Option<f64>, wall_seconds: Option<f64>) -> Option<f64> {
     let processors = thread::available_parallelism().ok()?.get() as f64;
-    share(cpu_seconds?, wall_seconds? * processors)
+    Some(share(cpu_seconds?, wall_seconds? * processors))
 }
 
-fn share(part: f64, whole: f64) -> Option<f64> {
-    (whole > 0.0).then(|| (part / whole).clamp(0.0, 1.0))
+/// Of nothing, nothing: clocks tick in hundredths of a second, so a process just started has no uptime yet.
+fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { (part / whole).clamp(0.0, 1.0) } else { 0.0 }
 }
 
 /// The part of `/proc/self/stat` that is needed.

@@ -1,0 +1,250 @@
+//! Our own series, and those every process has. All of them keep Prometheus' rules for names and units.
+
+use super::{
+    super::{
+        text::{Kind, Page},
+        view::{DestinationReading, Readiness, View},
+    },
+    MICROS_PER_SECOND, MILLIS_PER_SECOND,
+};
+use crate::metrics::{Measured, Totals, histogram::Snapshot, process::Process};
+
+/// The connector as a whole.
+pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
+    use Kind::{Counter, Gauge};
+
+    page.family("esp_connector_build_info", Gauge, "Always 1; the version is in the label.")
+        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    page.single(
+        "esp_connector_ready",
+        Gauge,
+        "Whether records are taken, 1 or 0, as /readyz tells.",
+        u8::from((view.ready)() == Readiness::Ready),
+    );
+    page.single("esp_connector_connections", Gauge, "XDR connections open now.", totals.connections_active());
+    page.single(
+        "esp_connector_connections_opened_total",
+        Counter,
+        "XDR connections accepted.",
+        totals.connections_opened,
+    );
+    page.single(
+        "esp_connector_info_requests_total",
+        Counter,
+        "Info and login requests answered.",
+        totals.info_requests,
+    );
+    page.single(
+        "esp_connector_frame_errors_total",
+        Counter,
+        "Connections ended because what came was no frame.",
+        totals.frame_errors,
+    );
+    page.single("esp_connector_received_records_total", Counter, "Records read.", totals.arrived);
+    page.single(
+        "esp_connector_received_bytes_total",
+        Counter,
+        "Bytes of the frames records came in.",
+        totals.arrived_bytes,
+    );
+    page.family(
+        "esp_connector_ended_records_total",
+        Counter,
+        "Records answered, each under exactly one outcome.",
+    )
+    .sample(&[("outcome", "success")], totals.success)
+    .sample(&[("outcome", "refused")], totals.refused)
+    .sample(&[("outcome", "parse-error")], totals.parse_error)
+    .sample(&[("outcome", "skipped")], totals.skipped);
+    let mut refused = page.family(
+        "esp_connector_refused_records_total",
+        Counter,
+        "Records refused, which XDR ships again unless the refusal was configured as final, by cause.",
+    );
+    for (cause, count) in view.metrics.refused().read() {
+        refused.sample(&[("cause", cause)], count);
+    }
+    let mut anomalies =
+        page.family("esp_connector_anomalies_total", Counter, "Events that should not happen, by kind.");
+    for (kind, count) in view.metrics.anomalies() {
+        anomalies.sample(&[("kind", kind)], count);
+    }
+    histogram(
+        page,
+        "esp_connector_record_duration_seconds",
+        "Time from the arrival of a record to its answer.",
+        view.metrics.took_us(),
+        MICROS_PER_SECOND,
+        (6..=24).step_by(1),
+    );
+    histogram(
+        page,
+        "esp_connector_record_lag_seconds",
+        "Time between the last update of a record and its arrival.",
+        view.metrics.lag_ms(),
+        MILLIS_PER_SECOND,
+        (0..=22).step_by(2),
+    );
+    histogram(
+        page,
+        "esp_connector_record_size_bytes",
+        "Size of the frame a record came in.",
+        view.metrics.frame_bytes(),
+        1.0,
+        (6..=26).step_by(2),
+    );
+}
+
+/// A histogram with its bounds at powers of two of the unit it is kept in: there its counts are exact.
+fn histogram(
+    page: &mut Page,
+    name: &'static str,
+    help: &'static str,
+    measured: &Measured,
+    per_shown_unit: f64,
+    exponents: impl Iterator<Item = u32>,
+) {
+    let all: Snapshot = measured.all.snapshot();
+    let mut family = page.family(name, Kind::Histogram, help);
+    for exponent in exponents {
+        let bound = (1_u64 << exponent) as f64 / per_shown_unit;
+        family.suffixed("_bucket", &[("le", &bound.to_string())], all.up_to_power(exponent));
+    }
+    family
+        .suffixed("_bucket", &[("le", "+Inf")], all.count())
+        .suffixed("_sum", &[], all.sum as f64 / per_shown_unit)
+        .suffixed("_count", &[], all.count());
+}
+
+/// What is read and not yet answered.
+pub(super) fn write_window(page: &mut Page, view: &View) {
+    let window = (view.window)();
+    for (name, help, value) in [
+        ("esp_connector_in_process_records", "Records read and not yet answered.", (view.in_process)()),
+        ("esp_connector_window_records", "Records the window holds.", window.records),
+        (
+            "esp_connector_window_records_limit",
+            "Most records the window takes at present.",
+            window.records_limit,
+        ),
+        ("esp_connector_window_bytes", "Bytes the window holds.", window.bytes),
+        ("esp_connector_window_bytes_limit", "Most bytes the window takes.", window.bytes_limit),
+    ] {
+        page.single(name, Kind::Gauge, help, value);
+    }
+}
+
+/// Each destination's lanes, added up.
+pub(super) fn write_lanes(page: &mut Page, destinations: &[DestinationReading]) {
+    type Number = fn(&DestinationReading) -> u64;
+    let table: [(&'static str, Kind, &'static str, Number); 8] = [
+        ("esp_connector_lane_queued_records", Kind::Gauge, "Records waiting to be sent.", |lane| lane.queued),
+        (
+            "esp_connector_lane_in_flight_requests",
+            Kind::Gauge,
+            "Requests sent and not yet answered.",
+            |lane| lane.in_flight,
+        ),
+        (
+            "esp_connector_lane_parked_records",
+            Kind::Gauge,
+            "Records waiting for another attempt, or behind one that does.",
+            |lane| lane.parked,
+        ),
+        ("esp_connector_lane_capacity_records", Kind::Gauge, "Most records the lane may hold.", |lane| {
+            lane.capacity
+        }),
+        ("esp_connector_lane_requests_total", Kind::Counter, "Requests sent, retries included.", |lane| {
+            lane.requests
+        }),
+        (
+            "esp_connector_lane_delivered_records_total",
+            Kind::Counter,
+            "Records the destination confirmed.",
+            |lane| lane.records_delivered,
+        ),
+        (
+            "esp_connector_lane_retried_records_total",
+            Kind::Counter,
+            "Records sent again after a failed attempt.",
+            |lane| lane.retries,
+        ),
+        (
+            "esp_connector_lane_refused_records_total",
+            Kind::Counter,
+            "Records refused because the lane was full.",
+            |lane| lane.refused_full,
+        ),
+    ];
+    for (name, kind, help, number) in table {
+        let mut family = page.family(name, kind, help);
+        for lane in destinations {
+            family.sample(&[("destination", &lane.name)], number(lane));
+        }
+    }
+    let mut failures = page.family(
+        "esp_connector_lane_failed_attempts_total",
+        Kind::Counter,
+        "Failed attempts of records, by cause.",
+    );
+    for lane in destinations {
+        for (cause, count) in &lane.failures {
+            failures.sample(&[("destination", &lane.name), ("cause", cause)], count);
+        }
+    }
+}
+
+/// Each endpoint of each destination.
+pub(super) fn write_endpoints(page: &mut Page, destinations: &[DestinationReading]) {
+    let each = || destinations.iter().flat_map(|d| d.endpoints.iter().map(move |endpoint| (d, endpoint)));
+    let mut healthy = page.family(
+        "esp_connector_endpoint_healthy",
+        Kind::Gauge,
+        "Whether requests are sent to this endpoint at present, 1 or 0.",
+    );
+    for (destination, endpoint) in each() {
+        let labels = [("destination", &*destination.name), ("destination_endpoint", &*endpoint.endpoint)];
+        healthy.sample(&labels, u8::from(endpoint.healthy));
+    }
+    let mut connections = page.family(
+        "esp_connector_endpoint_connections",
+        Kind::Gauge,
+        "Connections open to this endpoint now; the protocol is that of the newest.",
+    );
+    for (destination, endpoint) in each() {
+        let labels = [
+            ("destination", &*destination.name),
+            ("destination_endpoint", &*endpoint.endpoint),
+            ("protocol", endpoint.protocol.unwrap_or("")),
+        ];
+        connections.sample(&labels, endpoint.connections);
+    }
+}
+
+/// Under the names that every Prometheus client library uses.
+pub(super) fn write_process(page: &mut Page, process: &Process) {
+    use Kind::{Counter, Gauge};
+
+    page.optional(
+        "process_start_time_seconds",
+        Gauge,
+        "When the process started, since the Unix epoch.",
+        process.start_unix_seconds,
+    );
+    page.optional(
+        "process_cpu_seconds_total",
+        Counter,
+        "Processor time used, user and system.",
+        process.cpu_seconds,
+    );
+    page.optional("process_resident_memory_bytes", Gauge, "Memory in use.", process.resident_bytes);
+    page.optional(
+        "process_resident_memory_max_bytes",
+        Gauge,
+        "Most memory ever in use.",
+        process.resident_bytes_max,
+    );
+    page.optional("process_threads", Gauge, "Threads.", process.threads);
+    page.optional("process_open_fds", Gauge, "Open file descriptors.", process.open_files);
+    page.optional("process_max_fds", Gauge, "Most file descriptors allowed.", process.max_files);
+}

@@ -1,0 +1,117 @@
+//! The `json` format: every bin with its type.
+
+use super::{
+    EncodeError,
+    json_value::{Problem, write_base64, write_number_or_null, write_text, write_value},
+};
+use crate::notification::{Bin, ChangeNotification, Expiry, Operation, Value};
+
+/// Appends the notification: `msg`, `key`, then what its kind has, in the vendor's order.
+pub(super) fn write(
+    notification: &ChangeNotification<'_>,
+    stringify_map_keys: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    match notification.operation {
+        Operation::Write => {
+            out.extend_from_slice(b"{\"msg\":\"write\",\"key\":");
+            write_key(notification, out);
+            out.extend_from_slice(b",\"gen\":");
+            write_number_or_null(notification.generation.map(u64::from), out);
+            out.extend_from_slice(b",\"exp\":");
+            write_expiry(notification.expiry, out);
+            out.extend_from_slice(b",\"lut\":");
+            write_number_or_null(notification.lut_unix_ms, out);
+            out.extend_from_slice(b",\"bins\":[");
+            for (index, bin) in notification.bins.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_bin(bin, stringify_map_keys, out).map_err(|problem| bin_error(bin, problem))?;
+            }
+            out.extend_from_slice(b"]}");
+        }
+        Operation::Delete | Operation::DurableDelete => {
+            out.extend_from_slice(b"{\"msg\":\"delete\",\"key\":");
+            write_key(notification, out);
+            out.extend_from_slice(b",\"durable\":");
+            let durable = notification.operation == Operation::DurableDelete;
+            out.extend_from_slice(if durable { b"true}" } else { b"false}" });
+        }
+    }
+    Ok(())
+}
+
+/// 0 stands for a record that never expires.
+pub(super) fn write_expiry(expiry: Expiry, out: &mut Vec<u8>) {
+    let seconds = match expiry {
+        Expiry::Unknown => None,
+        Expiry::Never => Some(0),
+        Expiry::At(seconds) => Some(seconds),
+    };
+    write_number_or_null(seconds, out);
+}
+
+/// Integers, doubles and text as they are, bytes in Base64.
+pub(super) fn write_user_key(key: Value<'_>, out: &mut Vec<u8>) {
+    // A key is a scalar, so nothing in it can fail to be written.
+    let _ = write_value(key, true, out);
+}
+
+pub(super) fn bin_error(bin: &Bin<'_>, problem: Problem) -> EncodeError {
+    EncodeError { bin: String::from_utf8_lossy(bin.name).into_owned(), problem }
+}
+
+/// `[namespace, set, digest, user key]`.
+fn write_key(notification: &ChangeNotification<'_>, out: &mut Vec<u8>) {
+    out.push(b'[');
+    write_text(notification.namespace, out);
+    out.push(b',');
+    match notification.set {
+        Some(set) => write_text(set, out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.push(b',');
+    write_base64(&notification.digest.0, out);
+    out.push(b',');
+    write_user_key(notification.user_key.unwrap_or(Value::Null), out);
+    out.push(b']');
+}
+
+fn write_bin(bin: &Bin<'_>, stringify_map_keys: bool, out: &mut Vec<u8>) -> Result<(), Problem> {
+    out.extend_from_slice(b"{\"name\":");
+    write_text(bin.name, out);
+    out.extend_from_slice(b",\"type\":\"");
+    out.extend_from_slice(type_token(bin.value).as_bytes());
+    out.extend_from_slice(b"\",\"value\":");
+    write_value(bin.value, stringify_map_keys, out)?;
+    match bin.value {
+        Value::List(list) => {
+            out.extend_from_slice(if list.ordered() { b",\"ordered\":true" } else { b",\"ordered\":false" });
+        }
+        Value::Map(map) => match map.flags() & 3 {
+            1 => out.extend_from_slice(b",\"order\":\"key\""),
+            3 => out.extend_from_slice(b",\"order\":\"key-value\""),
+            _ => {}
+        },
+        _ => {}
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Names of the types. `bool`, `hll` and `null` are our choice: the vendor's are not published.
+fn type_token(value: Value<'_>) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Integer(_) => "int",
+        Value::Double(_) => "float",
+        Value::String(_) => "str",
+        Value::Boolean(_) => "bool",
+        Value::Blob(18, _) => "hll",
+        Value::Blob(..) => "blob",
+        Value::GeoJson(_) => "geojson",
+        Value::List(_) => "list",
+        Value::Map(_) => "map",
+    }
+}

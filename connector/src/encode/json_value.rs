@@ -1,0 +1,167 @@
+//! Values in JSON, as both JSON formats write them.
+
+use std::io::Write as _;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::de::IgnoredAny;
+
+use crate::notification::Value;
+
+/// Why a value cannot be written.
+pub(super) type Problem = &'static str;
+
+/// Appends a value without any type information.
+pub(super) fn write_value(
+    value: Value<'_>,
+    stringify_map_keys: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Problem> {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Integer(integer) => write_integer(integer, out),
+        Value::Double(double) => write_double(double, out),
+        Value::Boolean(boolean) => out.extend_from_slice(if boolean { b"true" } else { b"false" }),
+        Value::String(text) => write_text(text, out),
+        Value::Blob(_, bytes) => write_base64(bytes, out),
+        Value::GeoJson(text) => write_geojson(text, out),
+        Value::List(list) => {
+            out.push(b'[');
+            for (index, element) in list.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_value(element, stringify_map_keys, out)?;
+            }
+            out.push(b']');
+        }
+        Value::Map(map) => {
+            out.push(b'{');
+            for (index, (key, value)) in map.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_map_key(key, stringify_map_keys, out)?;
+                out.push(b':');
+                write_value(value, stringify_map_keys, out)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Ok(())
+}
+
+/// JSON objects have string keys: numbers become strings when that is wanted, nothing else does.
+fn write_map_key(key: Value<'_>, stringify: bool, out: &mut Vec<u8>) -> Result<(), Problem> {
+    match key {
+        Value::String(text) => write_text(text, out),
+        Value::Integer(integer) if stringify => {
+            out.push(b'"');
+            write_integer(integer, out);
+            out.push(b'"');
+        }
+        Value::Double(double) if stringify && double.is_finite() => {
+            out.push(b'"');
+            write_double(double, out);
+            out.push(b'"');
+        }
+        Value::Double(double) if stringify => write_double(double, out),
+        Value::Integer(_) | Value::Double(_) => {
+            return Err("a map key is a number and stringify-map-keys is false");
+        }
+        _ => return Err("a map key is neither a string nor a number"),
+    }
+    Ok(())
+}
+
+pub(super) fn write_integer(integer: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
+}
+
+/// JSON has no infinities and no NaN: they become the strings that Java writes.
+fn write_double(double: f64, out: &mut Vec<u8>) {
+    if double.is_finite() {
+        out.extend_from_slice(ryu::Buffer::new().format_finite(double).as_bytes());
+    } else if double.is_nan() {
+        out.extend_from_slice(b"\"NaN\"");
+    } else if double > 0.0 {
+        out.extend_from_slice(b"\"Infinity\"");
+    } else {
+        out.extend_from_slice(b"\"-Infinity\"");
+    }
+}
+
+/// A JSON string. What is not UTF-8 becomes U+FFFD: the record still arrives.
+pub(super) fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(text);
+    if serde_json::to_writer(&mut *out, &*text).is_err() {
+        unreachable!("writing a string to a vector cannot fail");
+    }
+}
+
+pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let start = out.len();
+    let encoded_bytes = bytes.len().div_ceil(3) * 4;
+    out.resize(start + encoded_bytes, 0);
+    match STANDARD.encode_slice(bytes, &mut out[start..]) {
+        Ok(written) => out.truncate(start + written),
+        Err(_) => unreachable!("the slice has the exact size"),
+    }
+    out.push(b'"');
+}
+
+/// GeoJSON as the JSON it is, on one line; text that is not JSON as a string, so that the document stays whole.
+fn write_geojson(text: &[u8], out: &mut Vec<u8>) {
+    if serde_json::from_slice::<IgnoredAny>(text).is_err() {
+        return write_text(text, out);
+    }
+    // In valid JSON a line break is white space between tokens and can go.
+    let lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+    for line in lines {
+        out.extend_from_slice(line);
+    }
+}
+
+/// `null` or the number.
+pub(super) fn write_number_or_null(number: Option<u64>, out: &mut Vec<u8>) {
+    match number {
+        Some(number) => write_integer(number, out),
+        None => {
+            let _ = out.write_all(b"null");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(value: Value<'_>) -> String {
+        let mut out = Vec::new();
+        write_value(value, true, &mut out).expect("fits");
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn scalars() {
+        let cases = [
+            (Value::Null, "null"),
+            (Value::Integer(i64::MIN), "-9223372036854775808"),
+            (Value::Double(12.5), "12.5"),
+            (Value::Double(100.0), "100.0"),
+            (Value::Double(f64::NAN), "\"NaN\""),
+            (Value::Double(f64::INFINITY), "\"Infinity\""),
+            (Value::Double(f64::NEG_INFINITY), "\"-Infinity\""),
+            (Value::Boolean(true), "true"),
+            (Value::String("h\u{e9}\"\\\n\u{1}".as_bytes()), "\"h\u{e9}\\\"\\\\\\n\\u0001\""),
+            (Value::String(b"a\xffb"), "\"a\u{fffd}b\""),
+            (Value::Blob(4, b""), "\"\""),
+            (Value::Blob(4, &[0, 1, 2, 255]), "\"AAEC/w==\""),
+            (Value::GeoJson(b"{\"type\":\n \"Point\"}"), "{\"type\": \"Point\"}"),
+            (Value::GeoJson(b"{broken"), "\"{broken\""),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(json(value), expected, "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The replies one connection owes, in request order, and the tickets that settle them.
+//!
+//! Every request takes a slot when it is read. A record's slot is settled by its [`Ticket`]s, one for each
+//! destination; a ticket that is dropped unused settles as a temporary failure, so a reply cannot be
+//! forgotten, whatever happens to the code that held it. Nothing is answered twice: what is settled after
+//! its deadline finds its slot gone.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use adapters::{Cause, Outcome};
+use tokio::sync::Notify;
+
+/// What a temporary refusal waits for at least, counted from arrival: XDR repeats a refused record soon, and an
+/// immediate answer would make it spin.
+const REFUSAL_PACE: Duration = Duration::from_millis(100);
+
+/// Known answers a peer may leave unread before nothing more is read from it.
+const KNOWN_MAX: usize = 256;
+
+/// The pace where another try soon is futile: the whole destination is at fault, or the record cannot be written.
+const FUTILE_PACE: Duration = Duration::from_secs(1);
+
+/// The replies of one connection.
+#[derive(Debug, Default)]
+pub struct Replies {
+    state: Mutex<State>,
+    changed: Notify,
+    /// Known answers were written.
+    drained: Notify,
+    gone: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Sequence number of the oldest slot.
+    base: u64,
+    slots: VecDeque<Slot>,
+    /// Slots that hold a known answer.
+    known: usize,
+    /// No further request will come.
+    complete: bool,
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// An answer that is known already.
+    Known(Vec<u8>),
+    Record(Record),
+}
+
+#[derive(Debug)]
+struct Record {
+    /// Tickets not settled yet.
+    open: usize,
+    outcome: Outcome,
+    arrived: Instant,
+    deadline: Instant,
+    /// Bytes to give back to the window.
+    bytes: usize,
+    skipped: bool,
+}
+
+/// One answered record, for the window and the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// Its fate, [`Cause::Timeout`] when the deadline came first.
+    pub outcome: Outcome,
+    /// When it was read.
+    pub arrived: Instant,
+    /// Bytes it held in the window.
+    pub bytes: usize,
+    /// Whether no destination wanted it.
+    pub skipped: bool,
+}
+
+/// What the ack half should do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Write what was collected.
+    Write,
+    /// Wait for a change, at most until the instant.
+    Wait(Option<Instant>),
+    /// Every request is answered and no more will come.
+    Finished,
+}
+
+impl Replies {
+    /// Adds an answer that is known already, behind all earlier requests.
+    ///
+    /// Waits while the peer leaves too many of them unread: they are not in the window, so this is their bound.
+    pub async fn push_known(&self, answer: Vec<u8>) {
+        loop {
+            let mut drained = std::pin::pin!(self.drained.notified());
+            drained.as_mut().enable();
+            if self.lock().known < KNOWN_MAX {
+                break;
+            }
+            drained.await;
+        }
+        self.push(Slot::Known(answer));
+    }
+
+    /// Adds a record that waits for `tickets` destinations and returns that many tickets. With none the record is
+    /// acknowledged as soon as its turn comes.
+    pub fn push_record(
+        self: &Arc<Self>,
+        arrived: Instant,
+        deadline: Instant,
+        bytes: usize,
+        tickets: usize,
+    ) -> impl Iterator<Item = Ticket> + use<> {
+        let skipped = tickets == 0;
+        let outcome = Outcome::Delivered;
+        let slot = Slot::Record(Record { open: tickets, outcome, arrived, deadline, bytes, skipped });
+        let sequence = self.push(slot);
+        let replies = Arc::clone(self);
+        (0..tickets).map(move |_| Ticket { replies: Some(Arc::clone(&replies)), sequence })
+    }
+
+    fn push(&self, slot: Slot) -> u64 {
+        let mut state = self.lock();
+        let sequence = state.base + state.slots.len() as u64;
+        state.known += usize::from(matches!(slot, Slot::Known(_)));
+        state.slots.push_back(slot);
+        let first = state.slots.len() == 1;
+        drop(state);
+        if first {
+            self.changed.notify_one();
+        }
+        sequence
+    }
+
+    /// Says that no further request will come.
+    pub fn complete(&self) {
+        self.lock().complete = true;
+        self.changed.notify_one();
+    }
+
+    /// Says that the connection is gone: answers are of no use any more, and records that wait for a destination
+    /// need not be sent, because XDR ships them again on another connection.
+    pub fn abandon(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Takes every answer whose turn has come off the queue, up to `answers_max`, handing known answers and
+    /// outcomes to `emit` in order.
+    pub fn collect(
+        &self,
+        now: Instant,
+        window_fill: f64,
+        answers_max: usize,
+        mut emit: impl FnMut(Answer<'_>),
+    ) -> Next {
+        let mut state = self.lock();
+        let known_before = state.known;
+        let mut taken = 0;
+        while taken < answers_max {
+            let Some(slot) = state.slots.front() else { break };
+            match slot {
+                Slot::Known(answer) => emit(Answer::Known(answer)),
+                Slot::Record(record) => match record.answer_at(now, window_fill) {
+                    Ok(answered) => emit(Answer::Record(answered)),
+                    Err(later) if taken == 0 => return Next::Wait(Some(later)),
+                    Err(_) => break,
+                },
+            }
+            let slot = state.slots.pop_front();
+            state.known -= usize::from(matches!(slot, Some(Slot::Known(_))));
+            state.base += 1;
+            taken += 1;
+        }
+        if state.known < known_before {
+            self.drained.notify_one();
+        }
+        match (taken, state.complete) {
+            (0, true) => Next::Finished,
+            (0, false) => Next::Wait(None),
+            _ => Next::Write,
+        }
+    }
+
+    /// Waits until something may have changed for the oldest slot.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What the records still unanswered hold: their number and bytes. For giving up a connection.
+    pub fn unanswered(&self) -> (usize, usize) {
+        self.lock().slots.iter().fold((0, 0), |(records, bytes), slot| match slot {
+            Slot::Known(_) => (records, bytes),
+            Slot::Record(record) => (records + 1, bytes + record.bytes),
+        })
+    }
+
+    fn settle(&self, sequence: u64, outcome: Outcome) {
+        let mut state = self.lock();
+        let Some(index) = sequence.checked_sub(state.base) else { return };
+        let Some(Slot::Record(record)) = state.slots.get_mut(index as usize) else { return };
+        record.outcome = record.outcome.and(outcome);
+        record.open = record.open.saturating_sub(1);
+        let due = record.open == 0 && index == 0;
+        drop(state);
+        if due {
+            self.changed.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held leaves at worst one slot unsettled, which its deadline answers.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One answer whose turn has come.
+#[derive(Debug)]
+pub enum Answer<'a> {
+    /// Bytes to write as they are.
+    Known(&'a [u8]),
+    /// A record's fate.
+    Record(Answered),
+}
+
+impl Record {
+    /// The answer, or the instant at which to look again.
+    fn answer_at(&self, now: Instant, window_fill: f64) -> Result<Answered, Instant> {
+        let Self { outcome, arrived, bytes, skipped, .. } = *self;
+        if self.open > 0 {
+            if now < self.deadline {
+                return Err(self.deadline);
+            }
+            let outcome = outcome.and(Outcome::Retryable(Cause::Timeout));
+            return Ok(Answered { outcome, arrived, bytes, skipped });
+        }
+        let due = (arrived + pace(outcome, window_fill)).min(self.deadline);
+        if now < due { Err(due) } else { Ok(Answered { outcome, arrived, bytes, skipped }) }
+    }
+}
+
+/// How long after its arrival an outcome is answered at the earliest.
+///
+/// The pace shrinks as the window fills, because records waiting for their refusal take room from others, and
+/// what sits unread in the sockets ages too.
+fn pace(outcome: Outcome, window_fill: f64) -> Duration {
+    let pace = match outcome {
+        Outcome::Delivered | Outcome::Rejected(_) | Outcome::Retryable(Cause::Shutdown) => {
+            return Duration::ZERO;
+        }
+        Outcome::Retryable(Cause::Overloaded | Cause::Unreachable | Cause::Malformed) => FUTILE_PACE,
+        Outcome::Retryable(_) => REFUSAL_PACE,
+    };
+    let room = ((1.0 - window_fill) * 2.0).clamp(0.05, 1.0);
+    pace.mul_f64(room)
+}
+
+/// The duty to settle one record at one destination. Dropping it is a temporary failure.
+#[derive(Debug)]
+#[must_use]
+pub struct Ticket {
+    /// `None` once settled.
+    replies: Option<Arc<Replies>>,
+    sequence: u64,
+}
+
+impl Ticket {
+    /// Gives the record its fate at this destination.
+    pub fn settle(mut self, outcome: Outcome) {
+        if let Some(replies) = self.replies.take() {
+            replies.settle(self.sequence, outcome);
+        }
+    }
+
+    /// Whether anybody still waits for the answer.
+    pub fn is_wanted(&self) -> bool {
+        self.replies.as_ref().is_some_and(|replies| !replies.gone.load(Ordering::Acquire))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(replies) = self.replies.take() {
+            replies.settle(self.sequence, Outcome::Retryable(Cause::Shutdown));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAR: Duration = Duration::from_secs(8);
+
+    fn record(replies: &Arc<Replies>, now: Instant, tickets: usize) -> Vec<Ticket> {
+        replies.push_record(now, now + FAR, 10, tickets).collect()
+    }
+
+    fn drain(replies: &Replies, now: Instant) -> (Vec<Outcome>, Next) {
+        let mut outcomes = Vec::new();
+        let next = replies.collect(now, 0.0, usize::MAX, |answer| {
+            if let Answer::Record(answered) = answer {
+                outcomes.push(answered.outcome);
+            }
+        });
+        (outcomes, next)
+    }
+
+    #[test]
+    fn answers_leave_in_request_order_whatever_finishes_first() {
+        let (replies, now) = (Arc::new(Replies::default()), Instant::now());
+        let first = record(&replies, now, 1);
+        let second = record(&replies, now, 1);
+        second.into_iter().for_each(|ticket| ticket.settle(Outcome::Delivered));
+        assert_eq!(drain(&replies, now), (vec![], Next::Wait(Some(now + FAR))));
+        first.into_iter().for_each(|ticket| ticket.settle(Outcome::Rejected(Cause::TooLarge)));
+        let expected = vec![Outcome::Rejected(Cause::TooLarge), Outcome::Delivered];
+        assert_eq!(drain(&replies, now), (expected, Next::Write));
+    }
+
+    #[test]
+    fn success_needs_every_destination_and_retryable_beats_rejected() {
+        let (replies, now) = (Arc::new(Replies::default()), Instant::now());
+        let mut tickets = record(&replies, now, 3);
+        let late = now + FUTILE_PACE;
+        for outcome in [Outcome::Delivered, Outcome::Rejected(Cause::Malformed)] {
+            tickets.pop().expect("three").settle(outcome);
+            assert_eq!(drain(&replies, late).0, []);
+        }
+        tickets.pop().expect("three").settle(Outcome::Retryable(Cause::Timeout));
+        assert_eq!(drain(&replies, late).0, [Outcome::Retryable(Cause::Timeout)]);
+    }
+
+    #[test]
+    fn a_dropped_ticket_is_a_temporary_failure() {
+        let (replies, now) = (Arc::new(Replies::default()), Instant::now());
+        let tickets = record(&replies, now, 2);
+        let mut tickets = tickets.into_iter();
+        tickets.next().expect("two").settle(Outcome::Delivered);
+        drop(tickets);
+        assert_eq!(drain(&replies, now).0, [Outcome::Retryable(Cause::Shutdown)]);
+    }
+
+    #[test]
+    fn the_deadline_answers_and_what_comes_later_is_ignored() {
+        let (replies, now) = (Arc::new(Replies::default()), Instant::now());
+        let slow = record(&replies, now, 1);
+        let _behind = record(&replies, now + Duration::from_secs(1), 1);
+        let (outcomes, _) = drain(&replies, now + FAR);
+        assert_eq!(outcomes, [Outcome::Retryable(Cause::Timeout)]);
+        slow.into_iter().for_each(|ticket| ticket.settle(Outcome::Delivered));
+        assert_eq!(drain(&replies, now + FAR).0, [], "the next slot is not settled by the late ticket");
+    }
+
+    #[test]
+    fn refusals_are_paced_and_less_so_when_the_window_fills() {
+        let (replies, now) = (Arc::new(Replies::default()), Instant::now());
+        let tickets = record(&replies, now, 1);
+        tickets.into_iter().for_each(|ticket| ticket.settle(Outcome::Retryable(Cause::Overloaded)));
+        assert_eq!(drain(&replies, now).1, Next::Wait(Some(now + FUTILE_PACE)));
+        let full = replies.collect(now + Duration::from_millis(60), 1.0, 10, |_| {});
+        assert_eq!(full, Next::Write, "a full window paces by a twentieth");
+    }
+
+    #[test]
+    fn known_answers_keep_their_place_and_completion_is_noticed() {
+        let (replies, now) = (Arc::new(Replies::default()), Instant::now());
+        let tickets = record(&replies, now, 1);
+        replies.push(Slot::Known(b"info".to_vec()));
+        replies.complete();
+        assert!(matches!(drain(&replies, now).1, Next::Wait(Some(_))));
+        tickets.into_iter().for_each(|ticket| ticket.settle(Outcome::Delivered));
+        let mut seen = Vec::new();
+        replies.collect(now, 0.0, 10, |answer| seen.push(matches!(answer, Answer::Known(b"info"))));
+        assert_eq!(seen, [false, true]);
+        assert_eq!(drain(&replies, now).1, Next::Finished);
+    }
+
+    #[test]
+    fn a_skipped_record_is_acknowledged_at_once() {
+        let (replies, now) = (Arc::new(Replies::default()), Instant::now());
+        assert!(record(&replies, now, 0).is_empty());
+        assert_eq!(drain(&replies, now).0, [Outcome::Delivered]);
+    }
+}

@@ -1,0 +1,242 @@
+//! Assembles the connector from its configuration, runs it until it is told to stop, and drains it.
+
+use std::{
+    future::Future,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use adapters::BuildError;
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::{JoinError, JoinSet},
+};
+use tracing::{info, warn};
+
+use crate::{
+    admin::{self, DestinationView, Readiness, View, WindowGauge},
+    config::{Config, Destination, Service},
+    connection::{Limits, Shared},
+    lane::{self, Lane},
+    listener::{self, Reception},
+    logging::{self, LogHandle},
+    metrics::Metrics,
+    recorder::Recorder,
+    retry::RetryPolicy,
+    route::{RouteError, Router},
+    window::Window,
+    wire::info::{self as wire_info, NodeFacts},
+};
+
+/// Requests at once to one destination, whatever connections and streams would allow.
+const WORKERS_MAX: usize = 1024;
+
+/// The build that info answers name: a server version all clients accept.
+const BUILD: &str = "8.1.0.0";
+
+/// Bound sockets.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// For XDR.
+    pub xdr: Vec<TcpListener>,
+    /// For the management endpoint.
+    pub manage: Vec<TcpListener>,
+}
+
+/// What a run has beside its configuration.
+#[derive(Debug)]
+pub struct Options {
+    /// Raw traffic goes here.
+    pub recorder: Option<Arc<Recorder>>,
+    /// Log levels that the management endpoint may change.
+    pub logs: LogHandle,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { recorder: None, logs: LogHandle::detached() }
+    }
+}
+
+/// Why the connector cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A port cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] listener::BindError),
+    /// A destination cannot be built.
+    #[error("destinations.{name}.{source}")]
+    Destination {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: BuildError,
+    },
+    /// The routes do not fit the destinations.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// A part of the connector panicked. Everything it held is shipped again by XDR.
+    #[error("a part of the connector failed: {0}")]
+    Panicked(JoinError),
+}
+
+/// Opens the ports that `service` names.
+pub async fn bind(service: &Service) -> Result<Listeners, RunError> {
+    let xdr = listener::bind(&service.addresses, &service.ports).await?;
+    let manage = match &service.manage {
+        Some(manage) => listener::bind(&manage.addresses, &manage.ports).await?,
+        None => Vec::new(),
+    };
+    Ok(Listeners { xdr, manage })
+}
+
+/// Runs until `shutdown` ends, then answers what can be answered within the grace period.
+///
+/// Returns early only when something panicked: a restart is easier to reason about than a half-alive connector.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    options: Options,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let router = Arc::new(Router::new(&config)?);
+    let metrics = Arc::new(Metrics::default());
+    let mut workers = JoinSet::new();
+    let lanes = start_lanes(&config, &mut workers)?;
+    let (stop, stopping) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        window: Window::new(
+            config.service.max_concurrent_records.get(),
+            config.service.max_concurrent_bytes.get(),
+        ),
+        lanes: lanes.clone(),
+        metrics: Arc::clone(&metrics),
+        limits: limits(&config.service),
+        stop: stopping.clone(),
+    });
+
+    let view = Arc::new(view(&config, &shared, &options, &stopping));
+    let (admin_stop, admin_stopping) = oneshot::channel::<()>();
+    let admin = tokio::spawn(admin::serve(listeners.manage, Arc::clone(&view), async {
+        let _ = admin_stopping.await;
+    }));
+    let ticker = tokio::spawn(logging::ticker(view, config.logging.ticker_interval));
+
+    let mut accepting = JoinSet::new();
+    for listener in listeners.xdr {
+        let address = listener.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
+        info!(%address, "listening for XDR");
+        let reception = Arc::new(Reception {
+            router: Arc::clone(&router),
+            facts: facts(&config, address),
+            recorder: options.recorder.clone(),
+            shared: Arc::clone(&shared),
+        });
+        accepting.spawn(listener::accept(listener, reception, stopping.clone()));
+    }
+
+    let panicked = tokio::select! {
+        () = shutdown => None,
+        Some(Err(error)) = workers.join_next() => Some(RunError::Panicked(error)),
+        Some(Err(error)) = accepting.join_next() => Some(RunError::Panicked(error)),
+    };
+    info!(records = shared.window.records(), "stopping: no new records are read");
+    let _ = stop.send(true);
+    drain(&mut accepting, &shared, config.service.shutdown_grace).await;
+    lanes.iter().for_each(|lane| lane.close());
+    workers.shutdown().await;
+    ticker.abort();
+    let _ = admin_stop.send(());
+    let _ = admin.await;
+    info!("stopped");
+    panicked.map_or(Ok(()), Err)
+}
+
+/// Waits for the open connections to answer what they owe.
+async fn drain(accepting: &mut JoinSet<()>, shared: &Shared, grace: Duration) {
+    let all = async { while accepting.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, all).await.is_err() {
+        let records = shared.window.records();
+        warn!(records, "the grace period ended; XDR ships what is unanswered again");
+        accepting.shutdown().await;
+    }
+}
+
+fn start_lanes(config: &Config, workers: &mut JoinSet<()>) -> Result<Vec<Arc<Lane>>, RunError> {
+    let mut lanes = Vec::new();
+    for (name, destination) in &config.destinations {
+        let target = destination.target.clone().build(name);
+        let target = target.map_err(|source| RunError::Destination { name: name.clone(), source })?;
+        let limits = lane_limits(destination, target.concurrency(), config.service.max_concurrent_records);
+        let lane = Lane::new(name.clone(), target, limits, Instant::now());
+        lane.start(workers);
+        lanes.push(lane);
+    }
+    Ok(lanes)
+}
+
+fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, window: NonZeroUsize) -> lane::Limits {
+    let workers = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
+    lane::Limits {
+        workers: workers.get().min(WORKERS_MAX),
+        held_max: destination.max_queued.min(window.get()),
+        retry: RetryPolicy::new(destination.max_attempts),
+    }
+}
+
+fn limits(service: &Service) -> Limits {
+    Limits {
+        frame_bytes_max: service.max_frame_bytes,
+        read_bytes: service.receive_buffer_bytes,
+        ack_buffering: service.ack_buffering,
+        accept_client_writes: service.accept_client_writes,
+    }
+}
+
+/// What the connector says of itself to info requests. Every configured namespace is served, so that a client that
+/// insists on finding a cluster finds one.
+fn facts(config: &Config, address: std::net::SocketAddr) -> NodeFacts {
+    NodeFacts {
+        node_id: wire_info::node_id(&address.to_string()),
+        build: BUILD.to_owned(),
+        cluster_name: config.service.cluster_name.clone(),
+        namespaces: config.namespaces.keys().cloned().collect(),
+        address,
+    }
+}
+
+fn view(config: &Config, shared: &Arc<Shared>, options: &Options, stopping: &watch::Receiver<bool>) -> View {
+    let window = Arc::clone(shared);
+    let in_process = Arc::clone(shared);
+    let stopping = stopping.clone();
+    View {
+        metrics: Arc::clone(&shared.metrics),
+        cluster_name: config.service.cluster_name.clone().unwrap_or_else(|| "esp-connector".to_owned()),
+        jvm_compat: config.jvm_compat,
+        in_process: Arc::new(move || in_process.window.records() as u64),
+        window: Arc::new(move || {
+            let (records_max, bytes_max) = window.window.limits();
+            WindowGauge {
+                records: window.window.records() as u64,
+                bytes: window.window.bytes() as u64,
+                records_limit: records_max as u64,
+                bytes_limit: bytes_max as u64,
+            }
+        }),
+        destinations: shared
+            .lanes
+            .iter()
+            .map(|lane| DestinationView {
+                name: lane.name().to_owned(),
+                target: Arc::clone(lane.target()),
+                lane: Arc::clone(lane.stats()),
+            })
+            .collect(),
+        ready: Arc::new(move || {
+            if *stopping.borrow() { Readiness::NotReady("stopping".to_owned()) } else { Readiness::Ready }
+        }),
+        logs: options.logs.clone(),
+    }
+}

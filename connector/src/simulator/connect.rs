@@ -1,0 +1,129 @@
+//! Connections to the connector, clear or TLS, and the connections XDR makes only to see that it can.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{Settings, source::Source};
+
+/// A connection to the connector.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// How to trust the connector's certificate.
+#[derive(Clone)]
+pub struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// Trusts the certificates in the PEM file `authorities`, for a connector called `name`.
+    pub fn load(authorities: &Path, name: &str) -> Result<Self, TlsError> {
+        let fail = |problem: String| TlsError { path: authorities.to_path_buf(), problem };
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_file_iter(authorities).map_err(|e| fail(e.to_string()))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|e| fail(e.to_string()))?;
+            roots.add(certificate).map_err(|e| fail(e.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(fail("expected at least one PEM certificate".to_owned()));
+        }
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| fail(format!("`{name}` is neither a host name nor an address")))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| fail(e.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why TLS cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct TlsError {
+    /// The file of certificates.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// How connections are made.
+#[derive(Debug, Default)]
+pub(super) enum Dial {
+    /// As the settings say.
+    #[default]
+    Network,
+    /// To stand-ins in this process, one for each instance: sockets do not mix with a paused clock.
+    #[cfg(test)]
+    Memory(Vec<tokio::sync::mpsc::Sender<tokio::io::DuplexStream>>),
+}
+
+/// Connects to instance number `instance`.
+pub(super) async fn connect(source: &Source, instance: usize) -> io::Result<Box<dyn Stream>> {
+    match &source.dial {
+        Dial::Network => {
+            let opening = open(&source.settings, instance);
+            tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|elapsed| Err(elapsed.into()))
+        }
+        #[cfg(test)]
+        Dial::Memory(stand_ins) => {
+            let (ours, theirs) = tokio::io::duplex(16 * 1024);
+            let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
+            stand_ins[instance].send(theirs).await.map_err(refused)?;
+            Ok(Box::new(ours))
+        }
+    }
+}
+
+async fn open(settings: &Settings, instance: usize) -> io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect(settings.instances[instance].as_str()).await?;
+    stream.set_nodelay(true)?;
+    Ok(match &settings.tls {
+        None => Box::new(stream),
+        Some(tls) => Box::new(tls.connector.connect(tls.name.clone(), stream).await?),
+    })
+}
+
+/// Opens a connection to `instance` every few seconds, sends nothing and closes it: what a source node does
+/// to see whether the connector is there.
+pub(super) async fn probe(source: Arc<Source>, instance: usize) {
+    let mut finished = source.finished();
+    let mut ticks = tokio::time::interval(source.settings.probe_interval);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = finished.wait_for(|finished| *finished) => return,
+        }
+        source.totals.probes.fetch_add(1, Relaxed);
+        if connect(&source, instance).await.is_err() {
+            source.totals.probe_failures.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,0 +1,130 @@
+//! The window: records read and not yet answered, over the whole connector, bounded in number and bytes.
+//!
+//! While it is full no further record is read from any socket, and TCP holds the source back.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// Counts what is in process.
+#[derive(Debug)]
+pub struct Window {
+    records_max: usize,
+    bytes_max: usize,
+    records: AtomicUsize,
+    bytes: AtomicUsize,
+    freed: Notify,
+}
+
+impl Window {
+    /// A window for `records_max` records that together hold `bytes_max` bytes. One record is always let in, however
+    /// large, when nothing else is in process.
+    pub fn new(records_max: usize, bytes_max: usize) -> Self {
+        Self {
+            records_max,
+            bytes_max,
+            records: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            freed: Notify::new(),
+        }
+    }
+
+    /// Lets one record of `bytes` in, waiting until there is room.
+    pub async fn enter(&self, bytes: usize) {
+        if self.try_enter(bytes) {
+            return;
+        }
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if self.try_enter(bytes) {
+                break;
+            }
+            freed.await;
+        }
+        // Several may have left at once while only one waiter is woken: pass the word on.
+        self.freed.notify_one();
+    }
+
+    /// Lets one record in if there is room now.
+    pub fn try_enter(&self, bytes: usize) -> bool {
+        let records_before = self.records.fetch_add(1, Ordering::AcqRel);
+        let bytes_before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let fits = records_before < self.records_max && bytes_before.saturating_add(bytes) <= self.bytes_max;
+        if fits || records_before == 0 {
+            return true;
+        }
+        self.records.fetch_sub(1, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        false
+    }
+
+    /// Lets `records` records out, which held `bytes` together.
+    pub fn leave(&self, records: usize, bytes: usize) {
+        self.records.fetch_sub(records, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.freed.notify_one();
+    }
+
+    /// Records in process.
+    pub fn records(&self) -> usize {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Bytes they hold.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The limits: records, bytes.
+    pub fn limits(&self) -> (usize, usize) {
+        (self.records_max, self.bytes_max)
+    }
+
+    /// How full the window is, by the fuller of its two measures: 0.0 to about 1.0.
+    pub fn fill(&self) -> f64 {
+        let records = self.records() as f64 / self.records_max as f64;
+        let bytes = self.bytes() as f64 / self.bytes_max as f64;
+        records.max(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn both_bounds_hold_and_one_record_always_fits() {
+        let window = Window::new(2, 100);
+        assert!(window.try_enter(1_000), "alone, however large");
+        assert!(!window.try_enter(1));
+        window.leave(1, 1_000);
+        assert!(window.try_enter(60));
+        assert!(!window.try_enter(41), "bytes");
+        assert!(window.try_enter(40));
+        assert!(!window.try_enter(0), "records");
+        assert_eq!((window.records(), window.bytes()), (2, 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_wait_get_in_when_several_leave_at_once() {
+        let window = Arc::new(Window::new(3, 1_000));
+        for _ in 0..3 {
+            window.enter(1).await;
+        }
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let window = Arc::clone(&window);
+                tokio::spawn(async move { window.enter(1).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        window.leave(3, 3);
+        for waiter in waiting {
+            tokio::time::timeout(Duration::from_secs(1), waiter).await.expect("woken").expect("no panic");
+        }
+        assert_eq!(window.records(), 3);
+    }
+}

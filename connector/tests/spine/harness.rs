@@ -1,0 +1,236 @@
+//! A connection on an in-memory pipe and a target whose answers a test scripts.
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use adapters::{Outcome, Payload, Report, Target};
+use esp_connector::config::{Config, Destination, Routing, Sections};
+use esp_connector::{
+    config::Format,
+    connection::{self, Limits, Shared},
+    lane::{self, Lane},
+    metrics::Metrics,
+    recorder::Tap,
+    retry::RetryPolicy,
+    route::Router,
+    simulator::encode::{Change, Head, Message},
+    simulator::particle::Particle,
+    window::Window,
+    wire::info::NodeFacts,
+};
+use futures_util::future::BoxFuture;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
+
+type Script = dyn Fn(String, usize) -> BoxFuture<'static, Outcome> + Send + Sync;
+
+/// A target that does what a closure says: it gets the body and how many requests came before.
+pub struct Scripted {
+    concurrency: usize,
+    script: Box<Script>,
+    seen: Mutex<Vec<(String, Instant)>>,
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+impl Scripted {
+    pub fn new<F>(
+        concurrency: usize,
+        script: impl Fn(String, usize) -> F + Send + Sync + 'static,
+    ) -> Arc<Self>
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let script =
+            Box::new(move |body, index| -> BoxFuture<'static, Outcome> { Box::pin(script(body, index)) });
+        Arc::new(Self { concurrency, script, seen: Mutex::default() })
+    }
+
+    /// Bodies in the order their requests began.
+    pub fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().map(|(body, _)| body.clone()).collect()
+    }
+
+    /// When each request began.
+    pub fn times(&self) -> Vec<Instant> {
+        self.seen.lock().unwrap().iter().map(|(_, at)| *at).collect()
+    }
+}
+
+impl Target for Scripted {
+    fn deliver<'a>(&'a self, payload: &'a Payload) -> BoxFuture<'a, Report> {
+        let body = String::from_utf8_lossy(&payload.body).into_owned();
+        let mut seen = self.seen.lock().unwrap();
+        seen.push((body.clone(), Instant::now()));
+        let answer = (self.script)(body, seen.len() - 1);
+        Box::pin(async move { Report::all(answer.await) })
+    }
+
+    fn concurrency(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.concurrency).unwrap()
+    }
+}
+
+/// Settings a test may want to differ.
+pub struct Setup {
+    pub targets: Vec<Arc<Scripted>>,
+    pub window_records: usize,
+    pub attempts_max: u32,
+    pub held_max: usize,
+}
+
+impl Setup {
+    pub fn to(targets: impl Into<Vec<Arc<Scripted>>>) -> Self {
+        Self { targets: targets.into(), window_records: 32_768, attempts_max: 1, held_max: 32_768 }
+    }
+
+    /// One connection on which records of namespace `test` go to all targets, except set `skip`.
+    pub fn start(self) -> Peer {
+        let mut config = Config::default();
+        let names: Vec<String> = (0..self.targets.len()).map(|index| format!("target-{index}")).collect();
+        for name in &names {
+            config.destinations.insert(name.clone(), unused_destination());
+        }
+        let format = Format::FlatJson { metadata_key: "meta".to_owned(), stringify_map_keys: true };
+        config.root = Sections { format: Some(format), routing: Some(Routing::To(names.clone())) };
+        let namespace = config.namespaces.entry("test".to_owned()).or_default();
+        let skip = Sections { routing: Some(Routing::Skip), format: None };
+        namespace.sets.insert("skip".to_owned(), skip);
+        let router = Router::new(&config).unwrap();
+
+        let mut tasks = JoinSet::new();
+        let lanes: Vec<_> = names
+            .into_iter()
+            .zip(&self.targets)
+            .map(|(name, target)| {
+                let limits = lane::Limits {
+                    workers: target.concurrency,
+                    held_max: self.held_max,
+                    retry: RetryPolicy::new(self.attempts_max),
+                };
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, Instant::now().into_std());
+                lane.start(&mut tasks);
+                lane
+            })
+            .collect();
+        let (stop, stopping) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            window: Window::new(self.window_records, 64 << 20),
+            lanes,
+            metrics: Arc::new(Metrics::default()),
+            limits: Limits {
+                frame_bytes_max: 16 << 20,
+                read_bytes: None,
+                ack_buffering: true,
+                accept_client_writes: true,
+            },
+            stop: stopping,
+        });
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let (reader, writer) = tokio::io::split(theirs);
+        let peer = ([127, 0, 0, 1], 3000).into();
+        let facts = NodeFacts {
+            node_id: "A1".to_owned(),
+            build: "8.1.0.0".to_owned(),
+            cluster_name: None,
+            namespaces: vec!["test".to_owned()],
+            address: ([127, 0, 0, 1], 8901).into(),
+        };
+        let serve = connection::serve(
+            reader,
+            writer,
+            peer,
+            router.for_port(8901),
+            facts,
+            Tap::default(),
+            Arc::clone(&shared),
+        );
+        Peer { stream: ours, served: tokio::spawn(serve), shared, stop, tasks }
+    }
+}
+
+/// The XDR side of the pipe.
+pub struct Peer {
+    pub stream: DuplexStream,
+    pub served: JoinHandle<()>,
+    pub shared: Arc<Shared>,
+    pub stop: watch::Sender<bool>,
+    pub tasks: JoinSet<()>,
+}
+
+impl Peer {
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// The result code of the next ack.
+    pub async fn ack(&mut self) -> u8 {
+        let mut ack = [0; 30];
+        self.stream.read_exact(&mut ack).await.unwrap();
+        assert_eq!(ack[..8], [2, 3, 0, 0, 0, 0, 0, 22], "an ack frame");
+        ack[13]
+    }
+
+    pub async fn acks(&mut self, count: usize) -> Vec<u8> {
+        let mut codes = Vec::new();
+        for _ in 0..count {
+            codes.push(self.ack().await);
+        }
+        codes
+    }
+}
+
+/// A record of namespace `test` with digest 20 × `key` and bin `n`.
+pub fn record(key: u8, n: i64) -> Vec<u8> {
+    record_in(None, key, n)
+}
+
+pub fn record_in(set: Option<&str>, key: u8, n: i64) -> Vec<u8> {
+    record_with_digest(set, [key; 20], n)
+}
+
+pub fn record_with_digest(set: Option<&str>, digest: [u8; 20], n: i64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let head = Head {
+        change: Change::Replace,
+        namespace: b"test",
+        set: set.map(str::as_bytes),
+        digest,
+        user_key: None,
+        generation: 1,
+        ttl_seconds: 0,
+        lut_unix_ms: Some(1_700_000_000_000),
+    };
+    let mut message = Message::begin(&mut bytes, &head);
+    message.bin(b"n", &Particle::Integer(n));
+    message.finish();
+    bytes
+}
+
+/// The value of bin `n` in a body.
+pub fn n_of(body: &str) -> i64 {
+    serde_json::from_str::<serde_json::Value>(body).unwrap()["n"].as_i64().unwrap()
+}
+
+pub async fn pause(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// A destination that only lends its name; the tests put their own targets behind it.
+fn unused_destination() -> Destination {
+    let json = serde_json::json!({"urls": ["http://127.0.0.1:1/"]});
+    let target = adapters::TargetConfig::Http(serde_json::from_value(json).unwrap());
+    Destination { target, workers: None, max_attempts: 1, max_queued: 1 }
+}
