@@ -335,7 +335,7 @@ pub(crate) struct Logging {
     #[schemars(with = "Value", extend("x-not-yet" = "logs go to standard error, nothing is rotated"))]
     pub(crate) max_history: IgnoredAny,
     /// Level of each logger: `root`, `record-parser`, `server`, `com.aerospike.connect`, or one of our module
-    /// paths such as `esp_connector::lane`.
+    /// paths such as `esp_connector::lane`. Other names load with a warning.
     #[serde(default)]
     pub(crate) levels: BTreeMap<String, Level>,
     /// Seconds between statistics lines; 0 turns them off.

@@ -21,6 +21,7 @@ use super::{
     problem::{Findings, join, nearest, shorten},
     tree::Node,
 };
+use crate::logging::check_levels;
 
 /// XDR gives up on an answer after this long, whatever is configured.
 const XDR_TIMEOUT_MS: u64 = 10_000;
@@ -252,6 +253,13 @@ impl Meaning<'_> {
     fn logging(&mut self, file: file::Logging) -> Logging {
         let mut logging = Logging::from(file);
         logging.file = logging.file.map(|file| self.folder.join(file));
+        // The vendor's file may name Java loggers that mean nothing here: no reason to refuse it.
+        logging.levels.retain(|logger, level| {
+            let one = BTreeMap::from([(logger.clone(), level.clone())]);
+            let Err(e) = check_levels(&one) else { return true };
+            self.warn(&join("logging.levels", logger), format!("no effect: {e}"));
+            false
+        });
         logging
     }
 
