@@ -79,11 +79,34 @@ impl Findings {
         push(&mut self.warnings, problem);
     }
 
+    /// Whether further problems only count: what is costly to say about them need not be worked out.
+    pub(crate) fn full(&self) -> bool {
+        self.problems.len() > MAX_FINDINGS
+    }
+
+    /// The same for warnings.
+    pub(crate) fn warned_enough(&self) -> bool {
+        self.warnings.len() > MAX_FINDINGS
+    }
+
     /// The warnings, in line order, when nothing has to be corrected.
-    pub(crate) fn finish(mut self) -> Result<Vec<Problem>, Problems> {
-        self.problems.sort_by_key(|problem| problem.line);
-        self.warnings.sort_by_key(|problem| problem.line);
-        if self.problems.is_empty() { Ok(self.warnings) } else { Err(Problems(self.problems)) }
+    pub(crate) fn finish(self) -> Result<Vec<Problem>, Problems> {
+        let warnings = self.in_order(self.warnings.clone());
+        if self.problems.is_empty() {
+            Ok(warnings)
+        } else {
+            Err(Problems(self.in_order(self.problems.clone())))
+        }
+    }
+
+    fn in_order(&self, mut list: Vec<Problem>) -> Vec<Problem> {
+        let more = list.len() > MAX_FINDINGS;
+        list.truncate(MAX_FINDINGS);
+        list.sort_by_key(|problem| problem.line);
+        if more {
+            list.push(self.entry(0, "", "there is more, not shown".to_owned()));
+        }
+        list
     }
 
     fn entry(&self, line: usize, path: &str, message: String) -> Problem {
@@ -94,17 +117,10 @@ impl Findings {
 /// A hostile file could be wrong on every line: nobody reads further than this.
 const MAX_FINDINGS: usize = 200;
 
+/// Takes one more than is shown, as a sign that there was more.
 fn push(list: &mut Vec<Problem>, problem: Problem) {
-    if list.len() < MAX_FINDINGS {
+    if list.len() <= MAX_FINDINGS {
         list.push(problem);
-    } else if list.len() == MAX_FINDINGS {
-        let (file, line) = (problem.file, usize::MAX);
-        list.push(Problem {
-            file,
-            line,
-            path: String::new(),
-            message: "more like this, not shown".to_owned(),
-        });
     }
 }
 
@@ -171,7 +187,10 @@ mod tests {
         for line in 0..10_000 {
             findings.problem(line, "", "again");
         }
-        assert_eq!(findings.finish().unwrap_err().0.len(), MAX_FINDINGS + 1);
+        assert!(findings.full());
+        let problems = findings.finish().unwrap_err();
+        assert_eq!(problems.0.len(), MAX_FINDINGS + 1);
+        assert!(problems.to_string().ends_with("line 199: again\nthere is more, not shown"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use adapters::http::{Compression, HeaderValue, Protocol};
 use proptest::prelude::*;
 
 use super::*;
+use crate::route::{Route, Router};
 
 const EVERY_KEY: &str = include_str!("../../../tests/fixtures/config/good/every-key.yml");
 const MINIMAL: &str = include_str!("../../../tests/fixtures/config/good/minimal.yml");
@@ -127,6 +128,25 @@ fn management_may_share_a_port_on_another_address() {
     for clash in ["10.0.0.1", "0.0.0.0", "\"::\"", "[127.0.0.1, 10.0.0.1]"] {
         let problems = parse(&text(clash), Path::new("")).unwrap_err().to_string();
         assert!(problems.contains("service.manage.port: port 8901 is also a port for XDR"), "{problems}");
+    }
+}
+
+#[test]
+fn the_router_agrees_with_the_table_of_check() {
+    for text in [EVERY_KEY, include_str!("../../../tests/fixtures/config/good/vendor-namespaces.yml")] {
+        let config = parse(text, Path::new("")).unwrap().config;
+        let router = Router::new(&config).unwrap();
+        for scope in config.scopes() {
+            let name = |name: Option<&str>| name.unwrap_or("not mentioned").as_bytes().to_vec();
+            let routes = router.for_port(scope.port.unwrap_or(1));
+            let found = match routes.route(&name(scope.namespace), Some(&name(scope.set))) {
+                Route::Skip => Routing::Skip,
+                Route::To { destinations, .. } => {
+                    Routing::To(destinations.iter().map(|n| router.destinations()[*n].clone()).collect())
+                }
+            };
+            assert_eq!(config.effective(scope).1, Some(&found), "{scope:?}");
+        }
     }
 }
 
