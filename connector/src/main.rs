@@ -8,7 +8,13 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
-use esp_connector::{Options, check, config, decode, logging, recorder::Recorder, run};
+use esp_connector::{
+    Options, check, config, decode, demo, logging,
+    receiver::args::ReceiveArgs,
+    recorder::Recorder,
+    run,
+    simulator::args::{AccountArgs, SimulateArgs},
+};
 use tracing::{info, warn};
 
 /// A configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -42,6 +48,14 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// See it work: a simulated cluster, the connector and a receiver in one process
+    Demo(demo::DemoArgs),
+    /// Play an Aerospike cluster that ships to a connector
+    Simulate(Box<SimulateArgs>),
+    /// Take notifications over HTTP, count them, and misbehave on request
+    Receive(ReceiveArgs),
+    /// Compare what `simulate` and `receive` wrote to their ledgers
+    Account(AccountArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -74,6 +88,12 @@ fn main() -> ExitCode {
                 Err(error) => fail(1, &error),
             }
         }
+        Command::Demo(arguments) => block_on(None, async { demo::run(arguments).await.map(verdict) }),
+        Command::Simulate(arguments) => block_on(None, async { arguments.execute().await.map(verdict) }),
+        Command::Receive(arguments) => {
+            block_on(None, async { arguments.execute().await.map(|()| ExitCode::SUCCESS) })
+        }
+        Command::Account(arguments) => arguments.execute().map_or_else(|error| fail(1, &error), verdict),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "esp-connector", &mut io::stdout());
             ExitCode::SUCCESS
@@ -133,6 +153,11 @@ fn block_on<E: Display>(
         Ok(runtime) => runtime.block_on(command).unwrap_or_else(|error| fail(1, &error)),
         Err(error) => fail(1, &error),
     }
+}
+
+/// 1 when something was lost or left undone.
+fn verdict(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn fail(code: u8, error: &dyn Display) -> ExitCode {
