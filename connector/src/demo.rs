@@ -2,7 +2,7 @@
 
 mod screen;
 
-use std::{fmt::Display, future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, path::Path, sync::Arc, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -12,7 +12,9 @@ use tokio::{
 
 use self::screen::Screen;
 use crate::{
+    Options, config,
     receiver::{Book, Receiver, faults::Faults},
+    run::{self, Listeners},
     simulator::{Settings, Simulation, Summary, ledger::Account, workload::BinType, workload::Workload},
 };
 
@@ -20,7 +22,7 @@ use crate::{
 ///
 /// A simulated XDR source ships records to the connector, which sends them to an HTTP receiver, all in this
 /// process. Ends with the exact account of every record; exit code 1 if anything was lost.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Copy, Debug)]
 pub struct DemoArgs {
     /// Records to ship.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
@@ -31,17 +33,6 @@ pub struct DemoArgs {
     /// Print nothing but one JSON object at the end.
     #[arg(long)]
     pub json: bool,
-}
-
-/// What the demo hands to the connector it starts.
-#[derive(Debug)]
-pub struct Start {
-    /// A configuration file, as a user would write it.
-    pub config: String,
-    /// The port the configuration names, already open.
-    pub listener: TcpListener,
-    /// Ends when the connector is to stop.
-    pub shutdown: oneshot::Receiver<()>,
 }
 
 /// Why a demo did not come to its end.
@@ -55,24 +46,53 @@ pub enum DemoError {
     Connector(String),
 }
 
-/// Runs the demo with the connector that `start` starts. True when nothing was lost.
-pub async fn run<F, E>(args: DemoArgs, start: impl FnOnce(Start) -> F) -> Result<bool, DemoError>
+/// Runs the demo. True when everything was acknowledged and nothing lost.
+pub async fn run(args: DemoArgs) -> Result<bool, DemoError> {
+    run_with(args, &mut Screen::new(args.json), connector).await
+}
+
+/// The real connector, from its configuration file on.
+async fn connector(start: Start) -> Result<(), String> {
+    let Start { config, listener, shutdown } = start;
+    let loaded = config::parse(&config, Path::new("")).map_err(|problems| problems.to_string())?;
+    let listeners = Listeners { xdr: vec![listener], manage: Vec::new() };
+    let stopped = async {
+        let _ = shutdown.await;
+    };
+    let running = run::run(loaded.config, listeners, Options::default(), stopped);
+    running.await.map_err(|error| error.to_string())
+}
+
+/// What the demo hands to the connector it starts.
+#[derive(Debug)]
+struct Start {
+    /// A configuration file, as a user would write it.
+    config: String,
+    /// The port the configuration names, already open.
+    listener: TcpListener,
+    /// Ends when the connector is to stop.
+    shutdown: oneshot::Receiver<()>,
+}
+
+async fn run_with<F>(
+    args: DemoArgs,
+    screen: &mut Screen,
+    connector: impl FnOnce(Start) -> F,
+) -> Result<bool, DemoError>
 where
-    F: Future<Output = Result<(), E>>,
-    E: Display,
+    F: Future<Output = Result<(), String>>,
 {
     let inward = TcpListener::bind("127.0.0.1:0").await?;
     let outward = TcpListener::bind("127.0.0.1:0").await?;
     let (xdr, http) = (inward.local_addr()?, outward.local_addr()?);
-    let mut screen = Screen::new(args.json);
     screen.headline(args.records, args.rate, xdr, http);
 
     let simulation = Simulation::new(settings(&args, xdr.to_string()), None);
     let (samples, shown) = mpsc::channel(SAMPLES);
     let receiver = Receiver::new(Faults::default(), Book::Ledger(simulation.ledger())).with_samples(samples);
     let (stop, shutdown) = oneshot::channel();
-    let config = config(xdr.port(), http.port());
-    let connector = start(Start { config, listener: inward, shutdown });
+    let config = configuration(xdr.port(), http.port());
+    let connector = connector(Start { config, listener: inward, shutdown });
     let work = async {
         let summary = screen.follow(&simulation, shown).await;
         let _ = stop.send(());
@@ -88,15 +108,14 @@ where
 }
 
 /// Runs `work` while the connector runs, then waits for the connector to stop.
-async fn beside<E: Display>(
-    connector: impl Future<Output = Result<(), E>>,
+async fn beside(
+    connector: impl Future<Output = Result<(), String>>,
     work: impl Future<Output = Summary>,
 ) -> Result<Summary, DemoError> {
     let mut connector = std::pin::pin!(connector);
     tokio::select! {
         ended = &mut connector => {
-            let reason = ended.err().map_or_else(|| "it stopped by itself".to_owned(), |error| error.to_string());
-            Err(DemoError::Connector(reason))
+            Err(DemoError::Connector(ended.err().unwrap_or_else(|| "it stopped by itself".to_owned())))
         }
         summary = work => {
             // A connector that does not stop has acknowledged all the same.
@@ -126,7 +145,7 @@ fn settings(args: &DemoArgs, connector: String) -> Settings {
 }
 
 /// The smallest useful configuration: one port, one destination, everything to it.
-fn config(xdr_port: u16, http_port: u16) -> String {
+fn configuration(xdr_port: u16, http_port: u16) -> String {
     format!(
         "service:
   port: {xdr_port}

@@ -76,8 +76,8 @@ impl Screen {
 
     pub(super) fn result(&self, summary: &Summary, account: &Account) {
         if self.json {
-            let result = serde_json::to_string(&Result { account, summary }).unwrap_or_default();
-            let _ = writeln!(io::stdout().lock(), "{result}");
+            let ending = serde_json::to_string(&Ending { account, run: summary }).unwrap_or_default();
+            let _ = writeln!(io::stdout().lock(), "{ending}");
             return;
         }
         self.line(&account.to_string());
@@ -121,18 +121,64 @@ impl Screen {
 }
 
 #[derive(serde::Serialize)]
-struct Result<'a> {
-    account: &'a Account,
+struct Ending<'a> {
     #[serde(flatten)]
-    summary: &'a Summary,
+    account: &'a Account,
+    run: &'a Summary,
 }
 
-/// As a reader likes it; what is no JSON is shown as it is.
+/// Flat JSON with a line for each member, in the order they came.
 fn pretty(sample: &[u8]) -> String {
-    let indented = serde_json::from_slice::<serde_json::Value>(sample)
-        .and_then(|value| serde_json::to_string_pretty(&value));
-    indented.unwrap_or_else(|_| String::from_utf8_lossy(sample).into_owned())
+    let mut out = String::new();
+    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
+    for character in String::from_utf8_lossy(sample).chars() {
+        match character {
+            _ if quoted => {
+                out.push(character);
+                quoted = character != '"' || escaped;
+                escaped = character == '\\' && !escaped;
+                continue;
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    out.push('\n');
+                }
+            }
+            '"' => quoted = true,
+            _ => {}
+        }
+        out.push(character);
+        match character {
+            '{' | '[' => {
+                depth += 1;
+                if depth == 1 {
+                    out.push_str("\n  ");
+                }
+            }
+            ',' => out.push_str(if depth == 1 { "\n  " } else { " " }),
+            ':' => out.push(' '),
+            _ => {}
+        }
+    }
+    out
 }
 
 const LIVE_EVERY: Duration = Duration::from_millis(200);
 const LINE_EVERY: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_stay_in_order_and_text_as_it_is() {
+        let sample = br#"{"_meta":{"msg":"write","gen":4},"b":"a,{\"x\":1}\\","a":[1,{"k":2}]}"#;
+        let expected = r#"{
+  "_meta": {"msg": "write", "gen": 4},
+  "b": "a,{\"x\":1}\\",
+  "a": [1, {"k": 2}]
+}"#;
+        assert_eq!(pretty(sample), expected);
+    }
+}
