@@ -1,9 +1,11 @@
 //! The formats, byte for byte, against golden files that a second implementation wrote.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use e2e::fixtures;
 use esp_connector::{config::Format, encode::Encoder, wire::message};
+
+use crate::python;
 
 /// `generate.py` counts expiry from here; the milliseconds must not show.
 const NOW_UNIX_MS: u64 = 1_700_000_000_999;
@@ -16,6 +18,14 @@ fn json_is_as_the_golden_files_say() {
 #[test]
 fn flat_json_is_as_the_golden_files_say() {
     compare("flat-json", Format::FlatJson { metadata_key: "_meta".to_owned(), stringify_map_keys: true });
+}
+
+#[test]
+fn the_golden_files_are_what_their_script_writes() {
+    let Some(python) = python::plain() else { return };
+    let script = fixtures::folder("format/generate.py");
+    let output = Command::new(python).arg(script).arg("--check").output().unwrap();
+    assert!(output.status.success(), "stale: {}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Every vector must have its golden file, and every golden file its vector.

@@ -1,4 +1,6 @@
 //! XDR in, HTTP out, and the house rules.
 #![allow(clippy::unwrap_used, reason = "all of this is a test, but clippy looks for #[test] only")]
 
+mod client;
 mod formats;
+mod python;
