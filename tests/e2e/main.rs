@@ -1,1 +1,6 @@
-fn main() {}
+//! XDR in, HTTP out, and the house rules.
+#![allow(clippy::unwrap_used, reason = "all of this is a test, but clippy looks for #[test] only")]
+
+mod client;
+mod formats;
+mod python;

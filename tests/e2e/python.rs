@@ -1,0 +1,60 @@
+//! Python for the tests that need it, and the official Aerospike client in a virtual environment under `target/`.
+//!
+//! Without Python or PyPI these tests say so and pass, except where `CI` is set: there they fail.
+
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use e2e::repository;
+
+/// A Python 3.
+pub(crate) fn plain() -> Option<PathBuf> {
+    let python = PathBuf::from("python3");
+    match run(Command::new(&python).arg("--version")) {
+        Ok(()) => Some(python),
+        Err(reason) => skip(&reason),
+    }
+}
+
+/// A Python that can import `aerospike` in the pinned version.
+pub(crate) fn with_client() -> Option<PathBuf> {
+    let system = plain()?;
+    let requirements = repository().join("tests/client/requirements.txt");
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("client-venv");
+    let python = venv.join("bin/python");
+    // Written last, so an interrupted installation is begun anew, as is one of another version.
+    let installed = venv.join("installed-requirements.txt");
+    let pinned = fs::read(&requirements).unwrap();
+    if fs::read(&installed).is_ok_and(|installed| installed == pinned)
+        && run(Command::new(&python).args(["-c", "import aerospike"])).is_ok()
+    {
+        return Some(python);
+    }
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
+    let result = run(Command::new(system).args(["-m", "venv", "--clear"]).arg(&venv))
+        .and_then(|()| run(Command::new(&python).args(pip).arg(&requirements)));
+    match result {
+        Ok(()) => fs::write(installed, pinned).unwrap(),
+        Err(reason) => return skip(&reason),
+    }
+    Some(python)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(format!("{command:?}: {error}")),
+    }
+}
+
+fn skip(reason: &str) -> Option<PathBuf> {
+    assert!(env::var_os("CI").is_none(), "{reason}");
+    // Not `eprintln!`, which the test harness hides when a test passes.
+    let _ = writeln!(io::stderr(), "SKIPPED, a test that needs Python and PyPI: {reason}");
+    None
+}

@@ -1,0 +1,61 @@
+//! The golden vectors of the wire, cut into records.
+
+use std::{fs, path::PathBuf};
+
+use esp_connector::wire::frame::{self, Kind};
+
+const FRAME_BYTES_MAX: usize = 16 << 20;
+
+/// The body of one message, named like its golden file in `fixtures/format`.
+#[derive(Debug)]
+pub struct Record {
+    /// The vector's name; in a stream with the position of the frame, from 1.
+    pub name: String,
+    /// What follows the frame's header, inflated when it was compressed.
+    pub body: Vec<u8>,
+}
+
+/// A folder of the fixtures.
+pub fn folder(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures")).join(name)
+}
+
+/// Every message of the vectors `xdr-*` and `client-*`, in order of their names.
+pub fn records() -> Vec<Record> {
+    let files = fs::read_dir(folder("wire")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ext| ext == "hex")).collect();
+    files.sort();
+    let mut records = Vec::new();
+    for file in files {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        if name.starts_with("xdr-") || name.starts_with("client-") {
+            records.append(&mut records_of(name, &unhex(&fs::read_to_string(&file).unwrap())));
+        }
+    }
+    records
+}
+
+fn records_of(name: &str, mut bytes: &[u8]) -> Vec<Record> {
+    let mut bodies = Vec::new();
+    while !bytes.is_empty() {
+        let frame =
+            frame::next(bytes, FRAME_BYTES_MAX).unwrap().unwrap_or_else(|| panic!("{name} is cut off"));
+        bytes = &bytes[frame.bytes.len()..];
+        let mut inflated = Vec::new();
+        bodies.push(match frame.kind {
+            Kind::Compressed => {
+                frame::inflate(frame, FRAME_BYTES_MAX, &mut inflated).unwrap().body().to_vec()
+            }
+            _ => frame.body().to_vec(),
+        });
+    }
+    let alone = bodies.len() == 1;
+    let name_of = |index: usize| if alone { name.to_owned() } else { format!("{name}-{}", index + 1) };
+    bodies.into_iter().enumerate().map(|(index, body)| Record { name: name_of(index), body }).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}

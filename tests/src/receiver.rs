@@ -1,0 +1,184 @@
+//! An HTTP endpoint that answers as a test says, and remembers what it confirmed.
+//!
+//! HTTP/1.1 and HTTP/2 by prior knowledge on one port. Probes (everything that is not a POST) are answered 200 and
+//! not remembered.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Response, StatusCode, body::Incoming, header::CONTENT_TYPE, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Path of the URL.
+    pub path: String,
+    /// `Content-Type`, empty when there was none.
+    pub content_type: String,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+    }
+}
+
+type Answer = dyn Fn(&Request, usize) -> StatusCode + Send + Sync;
+
+/// The endpoint. Stops when dropped.
+pub struct Receiver {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+struct Shared {
+    answer: Box<Answer>,
+    /// Every request that arrived, in order of arrival.
+    arrived: watch::Sender<usize>,
+    /// Requests that got a success.
+    confirmed: Mutex<Vec<Request>>,
+    /// Answers may go out; a test may hold them back.
+    gate: Semaphore,
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receiver({})", self.address)
+    }
+}
+
+impl Receiver {
+    /// Answers 200 to everything.
+    pub async fn start() -> Self {
+        Self::answering(|_, _| StatusCode::OK).await
+    }
+
+    /// Answers what `answer` says, which gets the request and how many came before.
+    pub async fn answering(answer: impl Fn(&Request, usize) -> StatusCode + Send + Sync + 'static) -> Self {
+        Self::with_gate(answer, Semaphore::MAX_PERMITS).await
+    }
+
+    /// Answers 200, but only as many requests as [`Receiver::let_pass`] says.
+    pub async fn held() -> Self {
+        Self::with_gate(|_, _| StatusCode::OK, 0).await
+    }
+
+    async fn with_gate(
+        answer: impl Fn(&Request, usize) -> StatusCode + Send + Sync + 'static,
+        open: usize,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            answer: Box::new(answer),
+            arrived: watch::Sender::new(0),
+            confirmed: Mutex::default(),
+            gate: Semaphore::new(open),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Self { address, shared, accepting }
+    }
+
+    /// `http://127.0.0.1:PORT` and `path`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What was answered with a success so far.
+    pub fn confirmed(&self) -> Vec<Request> {
+        self.shared.confirmed.lock().unwrap().clone()
+    }
+
+    /// Waits until `count` requests arrived, answered or not.
+    pub async fn arrived(&self, count: usize) {
+        let mut arrived = self.shared.arrived.subscribe();
+        let wait = arrived.wait_for(|&so_far| so_far >= count);
+        if tokio::time::timeout(WITHIN, wait).await.is_err() {
+            panic!("{} requests arrived within {WITHIN:?}, not {count}", *self.shared.arrived.borrow());
+        }
+    }
+
+    /// Lets `count` more of the held requests have their answer.
+    pub fn let_pass(&self, count: usize) {
+        self.shared.gate.add_permits(count);
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            let service = service_fn(move |request| serve(request, Arc::clone(&shared)));
+            let server = auto::Builder::new(TokioExecutor::new());
+            // A connector that goes away in the middle of a request is part of what is tested.
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn serve(
+    request: hyper::Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.method() != Method::POST {
+        return Ok(Response::new(Full::default()));
+    }
+    let (head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else { return Ok(status(StatusCode::BAD_REQUEST)) };
+    let content_type =
+        head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let request = Request {
+        path: head.uri.path().to_owned(),
+        content_type: content_type.to_owned(),
+        body: body.to_bytes(),
+    };
+    let mut before = 0;
+    shared.arrived.send_modify(|so_far| {
+        before = *so_far;
+        *so_far += 1;
+    });
+    if let Ok(permit) = shared.gate.acquire().await {
+        permit.forget();
+    }
+    let answer = (shared.answer)(&request, before);
+    if answer.is_success() {
+        shared.confirmed.lock().unwrap().push(request);
+    }
+    Ok(status(answer))
+}
+
+fn status(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
