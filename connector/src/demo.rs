@@ -59,7 +59,8 @@ async fn connector(start: Start) -> Result<(), String> {
     let stopped = async {
         let _ = shutdown.await;
     };
-    let running = run::run(loaded.config, listeners, Options::default(), stopped);
+    let targets = loaded.targets().map_err(|problems| problems.to_string())?;
+    let running = run::run(loaded.config, targets, listeners, Options::default(), stopped);
     running.await.map_err(|error| error.to_string())
 }
 

@@ -9,12 +9,12 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand};
 use esp_connector::{
-    Options, check, config, decode,
-    demo::{self, DemoArgs},
-    logging,
+    Options,
+    check::{self, CheckError},
+    config, decode, demo, logging,
     receiver::args::ReceiveArgs,
     recorder::Recorder,
-    run::{self, Listeners},
+    run,
     simulator::args::{AccountArgs, SimulateArgs},
 };
 use tracing::{info, warn};
@@ -44,20 +44,20 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Show the whole path at work in one process: a simulated XDR source, the connector, a local HTTP receiver
-    Demo(DemoArgs),
-    /// Play an XDR source against a running connector, with a ledger that proves nothing was lost
-    Simulate(SimulateArgs),
-    /// Receive notifications over HTTP, count them, and misbehave on request
-    Receive(ReceiveArgs),
-    /// Compare the ledgers that `simulate` and `receive` wrote
-    Account(AccountArgs),
     /// Print recorded or captured traffic as readable JSON, one line a frame
     Decode {
         /// Raw bytes, hexadecimal text, or a recording made with `run --record`; `-` reads standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// See it work: a simulated cluster, the connector and a receiver in one process
+    Demo(demo::DemoArgs),
+    /// Play an Aerospike cluster that ships to a connector
+    Simulate(Box<SimulateArgs>),
+    /// Take notifications over HTTP, count them, and misbehave on request
+    Receive(ReceiveArgs),
+    /// Compare what `simulate` and `receive` wrote to their ledgers
+    Account(AccountArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -82,18 +82,8 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run_connector(&arguments),
         Command::Check { config } => match check::run(&config, &mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(problems) => fail(EXIT_CONFIG, &problems),
-        },
-        Command::Demo(arguments) => {
-            block_on(None, async { demo::run(arguments, start).await.map(exit_code) })
-        }
-        Command::Simulate(arguments) => block_on(None, async { arguments.execute().await.map(exit_code) }),
-        Command::Receive(arguments) => {
-            block_on(None, async { arguments.execute().await.map(|()| ExitCode::SUCCESS) })
-        }
-        Command::Account(arguments) => match arguments.execute() {
-            Ok(nothing_lost) => exit_code(nothing_lost),
-            Err(error) => fail(1, &error),
+            Err(error @ CheckError::Problems(_)) => fail(EXIT_CONFIG, &error),
+            Err(error @ CheckError::Write(_)) => fail(1, &error),
         },
         Command::Decode { files } => {
             match decode::run(&files, &mut io::BufWriter::new(io::stdout().lock())) {
@@ -101,6 +91,12 @@ fn main() -> ExitCode {
                 Err(error) => fail(1, &error),
             }
         }
+        Command::Demo(arguments) => block_on(None, async { demo::run(arguments).await.map(verdict) }),
+        Command::Simulate(arguments) => block_on(None, async { arguments.execute().await.map(verdict) }),
+        Command::Receive(arguments) => {
+            block_on(None, async { arguments.execute().await.map(|()| ExitCode::SUCCESS) })
+        }
+        Command::Account(arguments) => arguments.execute().map_or_else(|error| fail(1, &error), verdict),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "esp-connector", &mut io::stdout());
             ExitCode::SUCCESS
@@ -111,6 +107,10 @@ fn main() -> ExitCode {
 fn run_connector(arguments: &RunArguments) -> ExitCode {
     let loaded = match config::load(&arguments.config) {
         Ok(loaded) => loaded,
+        Err(problems) => return fail(EXIT_CONFIG, &problems),
+    };
+    let targets = match loaded.targets() {
+        Ok(targets) => targets,
         Err(problems) => return fail(EXIT_CONFIG, &problems),
     };
     let logs = match logging::init(&loaded.config.logging) {
@@ -129,23 +129,9 @@ fn run_connector(arguments: &RunArguments) -> ExitCode {
     block_on(threads, async {
         info!(version = env!("CARGO_PKG_VERSION"), config = %arguments.config.display(), "starting");
         let listeners = run::bind(&loaded.config.service).await?;
-        run::run(loaded.config, listeners, options, shutdown_signal()).await?;
+        run::run(loaded.config, targets, listeners, options, shutdown_signal()).await?;
         Ok::<_, run::RunError>(ExitCode::SUCCESS)
     })
-}
-
-/// The connector as the demo wants it: from its text, on its port.
-async fn start(start: demo::Start) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let loaded = config::parse(&start.config, ".".as_ref())?;
-    let listeners = Listeners { xdr: vec![start.listener], manage: Vec::new() };
-    let shutdown = async {
-        let _ = start.shutdown.await;
-    };
-    Ok(run::run(loaded.config, listeners, Options::default(), shutdown).await?)
-}
-
-fn exit_code(nothing_lost: bool) -> ExitCode {
-    if nothing_lost { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Ends on SIGTERM or SIGINT.
@@ -174,6 +160,11 @@ fn block_on<E: Display>(
         Ok(runtime) => runtime.block_on(command).unwrap_or_else(|error| fail(1, &error)),
         Err(error) => fail(1, &error),
     }
+}
+
+/// 1 when something was lost or left undone.
+fn verdict(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn fail(code: u8, error: &dyn Display) -> ExitCode {

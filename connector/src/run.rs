@@ -1,13 +1,14 @@
 //! Assembles the connector from its configuration, runs it until it is told to stop, and drains it.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use adapters::BuildError;
+use adapters::SharedTarget;
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch},
@@ -66,14 +67,6 @@ pub enum RunError {
     /// A port cannot be opened.
     #[error(transparent)]
     Bind(#[from] listener::BindError),
-    /// A destination cannot be built.
-    #[error("destinations.{name}.{source}")]
-    Destination {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        source: BuildError,
-    },
     /// The routes do not fit the destinations.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -92,11 +85,12 @@ pub async fn bind(service: &Service) -> Result<Listeners, RunError> {
     Ok(Listeners { xdr, manage })
 }
 
-/// Runs until `shutdown` ends, then answers what can be answered within the grace period.
+/// Runs until `shutdown` ends, with the built `targets` of the configuration's destinations; then answers what can be answered within the grace period.
 ///
 /// Returns early only when something panicked: a restart is easier to reason about than a half-alive connector.
 pub async fn run(
     config: Config,
+    targets: BTreeMap<String, SharedTarget>,
     listeners: Listeners,
     options: Options,
     shutdown: impl Future<Output = ()>,
@@ -104,7 +98,7 @@ pub async fn run(
     let router = Arc::new(Router::new(&config)?);
     let metrics = Arc::new(Metrics::default());
     let mut workers = JoinSet::new();
-    let lanes = start_lanes(&config, &mut workers)?;
+    let lanes = start_lanes(&config, targets, &mut workers)?;
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
         window: Window::new(
@@ -164,11 +158,15 @@ async fn drain(accepting: &mut JoinSet<()>, shared: &Shared, grace: Duration) {
     }
 }
 
-fn start_lanes(config: &Config, workers: &mut JoinSet<()>) -> Result<Vec<Arc<Lane>>, RunError> {
+/// One lane for each destination, in the router's order.
+fn start_lanes(
+    config: &Config,
+    mut targets: BTreeMap<String, SharedTarget>,
+    workers: &mut JoinSet<()>,
+) -> Result<Vec<Arc<Lane>>, RunError> {
     let mut lanes = Vec::new();
     for (name, destination) in &config.destinations {
-        let target = destination.target.clone().build(name);
-        let target = target.map_err(|source| RunError::Destination { name: name.clone(), source })?;
+        let target = targets.remove(name).ok_or_else(|| RouteError::UnknownDestination(name.clone()))?;
         let limits = lane_limits(destination, target.concurrency(), config.service.max_concurrent_records);
         let lane = Lane::new(name.clone(), target, limits, Instant::now());
         lane.start(workers);

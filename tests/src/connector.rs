@@ -24,7 +24,8 @@ impl Connector {
         let listeners = run::bind(&loaded.config.service).await.unwrap();
         let address = listeners.xdr[0].local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(run::run(loaded.config, listeners, Options::default(), async {
+        let targets = loaded.targets().expect("targets that can be built");
+        let running = tokio::spawn(run::run(loaded.config, targets, listeners, Options::default(), async {
             // A dropped sender is not an order to stop: the task is ended by then.
             if stopped.await.is_err() {
                 std::future::pending::<()>().await;
