@@ -30,6 +30,7 @@ pub(crate) use self::{
 };
 use crate::endpoints::choose;
 
+mod coalesce;
 mod connect;
 mod endpoint;
 mod http1;
