@@ -31,7 +31,7 @@ use super::{
     ANSWER_BODY_BYTES_MAX, ANSWER_HEAD_BYTES_MAX, Answered, Lost,
     coalesce::Coalesced,
     connect::{ConnectError, Io, Memory},
-    endpoint::Permit,
+    slots::Permit,
 };
 
 /// The sending half of a connection.
