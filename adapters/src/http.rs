@@ -34,19 +34,21 @@ pub struct Http {
     /// Bodies larger than this are compressed.
     gzip: Option<(usize, Gzip)>,
     concurrency: NonZeroUsize,
-    probe: Option<Probe>,
-    urls: Vec<String>,
+    /// One per endpoint, or none at all.
+    probes: Vec<Probe>,
     background: OnceLock<Background>,
 }
 
 impl Http {
     /// Checks the settings and reads what they name.
     pub fn new(name: &str, config: Config) -> Result<Self, BuildError> {
-        let urls = config.urls.iter().enumerate().map(|(index, url)| url::check(index, url));
-        let urls = urls.collect::<Result<Vec<_>, _>>()?;
-        if urls.is_empty() {
-            return Err(problem("urls", "empty; expected at least one URL"));
-        }
+        let urls = url::check_all(&config.urls)?;
+        let statuses = StatusTable::new(
+            config.http_success_status_codes.clone(),
+            config.http_permanent_status_codes.clone(),
+        )?;
+        let headers = headers::read(&config.headers)?;
+        let tls = tls_for(&config, &urls)?;
         let call_timeout = millis("call-timeout", config.call_timeout)?;
         let connect_timeout = millis("connect-timeout", config.connect_timeout)?;
         let limits = Limits {
@@ -54,42 +56,24 @@ impl Http {
             streams_max: config.http2_max_concurrent_streams.get(),
             ttl: ttl(config.connection_ttl)?,
         };
-        let statuses =
-            StatusTable::new(config.http_success_status_codes, config.http_permanent_status_codes)?;
-        let headers = headers::read(&config.headers)?;
-        let plain = !urls.iter().any(url::is_https);
-        // Files that are named are read even when no URL needs them: a mistake should show at once.
-        let tls = if plain && config.tls.is_none() {
-            None
-        } else {
-            let tls = tls::client_config(&config.tls.unwrap_or_default())?;
-            Some(Arc::new(with_alpn(tls, config.protocol)))
-        };
-        let probe = Probe::new(&config.health_check, config.protocol, plain, tls.as_deref(), &headers)?;
+        let check = &config.health_check;
         let freed = Arc::new(Notify::new());
-        let endpoint = |url: &Uri| {
-            let health =
-                Health::new(config.health_check.healthy_threshold, config.health_check.unhealthy_threshold);
+        let (mut endpoints, mut probes) = (Vec::new(), Vec::new());
+        for url in &urls {
             let peer = url::peer(url, tls.as_ref(), connect_timeout)?;
             let template = Template::new(url, &headers)?;
-            Ok(Arc::new(Endpoint::new(name, peer, template, config.protocol, limits, health, &freed)))
-        };
-        let endpoints = urls.iter().map(endpoint).collect::<Result<Vec<_>, BuildError>>()?;
-        let streams = match config.protocol {
-            Protocol::Http1 => NonZeroUsize::MIN,
-            Protocol::Http2 => config.http2_max_concurrent_streams,
-        };
+            let health = Health::new(check.healthy_threshold, check.unhealthy_threshold);
+            let endpoint = Endpoint::new(name, peer, template, config.protocol, limits, health, &freed);
+            endpoints.push(Arc::new(endpoint));
+            probes.extend(Probe::new(check, url, config.protocol, tls.as_deref(), &headers)?);
+        }
         let http = Self {
-            concurrency: NonZeroUsize::new(endpoints.len())
-                .unwrap_or(NonZeroUsize::MIN)
-                .saturating_mul(config.max_connections_per_endpoint)
-                .saturating_mul(streams),
-            client: Client::new(endpoints, Arc::clone(&freed), call_timeout),
+            client: Client::new(endpoints, freed, call_timeout),
             statuses,
             gzip: (config.compression == Compression::Gzip)
                 .then(|| (config.compression_threshold, Gzip::default())),
-            probe,
-            urls: config.urls,
+            concurrency: concurrency(&config),
+            probes,
             background: OnceLock::new(),
         };
         if tokio::runtime::Handle::try_current().is_ok() {
@@ -103,11 +87,9 @@ impl Http {
         self.background.get_or_init(|| {
             let endpoints = self.client.endpoints();
             let mut tasks = vec![tokio::spawn(Client::sweep(endpoints.to_vec())).abort_handle()];
-            for (url, endpoint) in self.urls.iter().zip(endpoints) {
-                if let Some(probe) = self.probe.clone() {
-                    let probing = probe.run(url.clone(), Arc::clone(endpoint));
-                    tasks.push(tokio::spawn(probing).abort_handle());
-                }
+            for (probe, endpoint) in self.probes.iter().zip(endpoints) {
+                let probing = probe.clone().run(Arc::clone(endpoint));
+                tasks.push(tokio::spawn(probing).abort_handle());
             }
             Background(tasks)
         });
@@ -180,12 +162,29 @@ impl Drop for Background {
     }
 }
 
-fn with_alpn(mut tls: ClientConfig, protocol: Protocol) -> ClientConfig {
-    tls.alpn_protocols = match protocol {
+/// `None` when nothing needs it. Files that are named are read even then: a mistake should show at once.
+fn tls_for(config: &Config, urls: &[Uri]) -> Result<Option<Arc<ClientConfig>>, BuildError> {
+    let settings = config.tls.clone().unwrap_or_default();
+    if !urls.iter().any(url::is_https) && !settings.names_files() {
+        return Ok(None);
+    }
+    let mut tls = tls::client_config(&settings)?;
+    tls.alpn_protocols = match config.protocol {
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
         Protocol::Http2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
     };
-    tls
+    Ok(Some(Arc::new(tls)))
+}
+
+fn concurrency(config: &Config) -> NonZeroUsize {
+    let streams = match config.protocol {
+        Protocol::Http1 => NonZeroUsize::MIN,
+        Protocol::Http2 => config.http2_max_concurrent_streams,
+    };
+    NonZeroUsize::new(config.urls.len())
+        .unwrap_or(NonZeroUsize::MIN)
+        .saturating_mul(config.max_connections_per_endpoint)
+        .saturating_mul(streams)
 }
 
 fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {

@@ -123,6 +123,13 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
 }
 
+impl Tls {
+    /// Whether any file is named.
+    pub(crate) fn names_files(&self) -> bool {
+        self.ca_file.is_some() || self.certificate_file.is_some() || self.key_file.is_some()
+    }
+}
+
 /// Probes of each endpoint.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

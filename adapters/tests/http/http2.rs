@@ -524,3 +524,14 @@ async fn an_old_connection_is_drained_and_replaced() {
     let stats = &target.endpoints()[0];
     assert!(stats.connections <= 1 && stats.error == 0, "{stats:?}");
 }
+
+#[tokio::test]
+async fn probes_speak_http2_as_deliveries_do() {
+    let peer = answering(&[]).await;
+    let check = json!({"interval-seconds": 1, "unhealthy-threshold": 1});
+    let target = target(&[&peer.url], json!({"health-check": check}));
+    while target.endpoints()[0].health_success == 0 {
+        assert_eq!(target.endpoints()[0].health_error, 0);
+        tokio::task::yield_now().await;
+    }
+}
