@@ -209,7 +209,6 @@ async fn connections_open_when_streams_run_out_and_never_too_many() {
 
 #[tokio::test]
 async fn the_peers_own_limit_of_streams_is_kept() {
-    // Refuses what is above its limit, as peers do; nothing may be refused.
     let most = Arc::new(Mutex::new(0));
     let record = Arc::clone(&most);
     let peer = Peer::start(move |_, connection| {
@@ -231,10 +230,11 @@ async fn the_peers_own_limit_of_streams_is_kept() {
         }
     })
     .await;
-    let target = target(&[&peer.url], json!({}));
+    let target = target(&[&peer.url], json!({"max-connections-per-endpoint": 2}));
     let outcomes = join_all((0..20).map(|_| outcome(&target))).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Delivered), "{outcomes:?}");
     assert_eq!(*most.lock().unwrap(), 2);
+    assert_eq!(peer.accepted(), 2, "a full connection sends the others to a new one");
 }
 
 #[tokio::test]
