@@ -25,16 +25,21 @@ use self::{
 };
 pub(crate) use self::{
     connect::Peer,
-    endpoint::{Endpoint, Limits, Queued},
+    counters::Queued,
+    endpoint::{Endpoint, Limits},
     request::{Call, Template},
 };
 use crate::endpoints::choose;
 
+mod coalesce;
+mod complaints;
 mod connect;
+mod counters;
 mod endpoint;
 mod http1;
 mod http2;
 mod request;
+mod slots;
 
 /// All endpoints of one destination.
 #[derive(Debug)]

@@ -19,14 +19,15 @@ use crate::{
     client::Endpoint,
     headers::StaticHeaders,
     http::{HealthCheck, Protocol},
+    url::is_https,
 };
 
-/// What a probe looks like; the same for all endpoints but for the URL.
+/// How one endpoint is probed.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     client: reqwest::Client,
     method: Method,
-    path: Option<String>,
+    url: String,
     success: Vec<u16>,
     interval: Duration,
 }
@@ -35,8 +36,8 @@ impl Probe {
     /// Checks the settings; `None` when probes are off.
     pub(crate) fn new(
         settings: &HealthCheck,
+        url: &Uri,
         protocol: Protocol,
-        plain: bool,
         tls: Option<&ClientConfig>,
         statics: &StaticHeaders,
     ) -> Result<Option<Self>, BuildError> {
@@ -65,7 +66,7 @@ impl Probe {
             .no_proxy()
             .user_agent(concat!("esp-connector/", env!("CARGO_PKG_VERSION")))
             .default_headers(statics.iter().cloned().collect::<HeaderMap>());
-        builder = match (protocol, plain) {
+        builder = match (protocol, !is_https(url)) {
             (Protocol::Http1, _) => builder.http1_only(),
             (Protocol::Http2, true) => builder.http2_prior_knowledge(),
             (Protocol::Http2, false) => builder,
@@ -77,40 +78,37 @@ impl Probe {
         Ok(Some(Self {
             client,
             method,
-            path: settings.path.clone(),
+            url: target(url, settings.path.as_deref()),
             success: settings.success_status_codes.clone(),
             interval: Duration::from_secs(settings.interval_seconds),
         }))
     }
 
-    /// Probes `endpoint` at `url` until dropped.
-    pub(crate) async fn run(self, url: String, endpoint: Arc<Endpoint>) {
-        let url = self.target(url);
+    /// Probes `endpoint` until dropped.
+    pub(crate) async fn run(self, endpoint: Arc<Endpoint>) {
         // Many connectors, or endpoints, that start together must not probe together.
         sleep(self.interval.mul_f64(fraction())).await;
         let mut ticks = interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            endpoint.checked(self.probe(&url).await);
+            endpoint.checked(self.probe().await);
         }
     }
 
-    async fn probe(&self, url: &str) -> Result<(), String> {
-        let request = self.client.request(self.method.clone(), url);
+    async fn probe(&self) -> Result<(), String> {
+        let request = self.client.request(self.method.clone(), &self.url);
         let answer = request.send().await.map_err(|error| chain(&error.without_url()))?;
         let status = answer.status().as_u16();
         if is_alive(status, &self.success) { Ok(()) } else { Err(format!("status {status}")) }
     }
+}
 
-    fn target(&self, url: String) -> String {
-        match (&self.path, url.split_once("://")) {
-            (Some(path), Some((scheme, rest))) => {
-                let authority = rest.split(['/', '?']).next().unwrap_or(rest);
-                format!("{scheme}://{authority}{path}")
-            }
-            _ => url,
-        }
+/// The URL to probe: that of deliveries, or its scheme and host with another path.
+fn target(url: &Uri, path: Option<&str>) -> String {
+    match (path, url.scheme_str(), url.authority()) {
+        (Some(path), Some(scheme), Some(authority)) => format!("{scheme}://{authority}{path}"),
+        _ => url.to_string(),
     }
 }
 
@@ -143,7 +141,8 @@ mod tests {
     use super::*;
 
     fn probe(settings: HealthCheck) -> Result<Option<Probe>, BuildError> {
-        Probe::new(&settings, Protocol::Http1, true, None, &StaticHeaders::new())
+        let url = Uri::from_static("http://a/");
+        Probe::new(&settings, &url, Protocol::Http1, None, &StaticHeaders::new())
     }
 
     #[test]
@@ -157,11 +156,10 @@ mod tests {
 
     #[test]
     fn the_path_replaces_path_and_query() {
-        let probe = probe(HealthCheck { path: Some("/up?deep".to_owned()), ..HealthCheck::default() });
-        let target = |url: &str| probe.as_ref().unwrap().as_ref().unwrap().target(url.to_owned());
-        assert_eq!(target("http://a:1/b/c?d"), "http://a:1/up?deep");
-        assert_eq!(target("https://a"), "https://a/up?deep");
-        assert_eq!(target("https://a?x=/"), "https://a/up?deep");
+        let at = |url: &str, path| target(&url.parse().unwrap(), path);
+        assert_eq!(at("http://a:1/b/c?d", Some("/up?deep")), "http://a:1/up?deep");
+        assert_eq!(at("https://a?x=/", Some("/up?deep")), "https://a/up?deep");
+        assert_eq!(at("http://a:1/b/c?d", None), "http://a:1/b/c?d");
     }
 
     #[test]

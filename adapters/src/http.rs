@@ -1,9 +1,7 @@
 //! POST over HTTP/1.1 or HTTP/2.
 
 use std::{
-    collections::BTreeMap,
     num::NonZeroUsize,
-    path::PathBuf,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -11,8 +9,6 @@ use std::{
 use ::http::Uri;
 use futures_util::future::BoxFuture;
 use rustls::ClientConfig;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::{
@@ -27,180 +23,9 @@ use crate::{
     tls, url,
 };
 
-/// Settings of a plain HTTP destination, named as the vendor names them.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Config {
-    /// Endpoints, or the load balancers in front of them; requests are balanced over the healthy ones.
-    pub urls: Vec<String>,
-    /// HTTP version: over TLS negotiated by ALPN, in clear text by prior knowledge.
-    #[serde(default)]
-    pub protocol: Protocol,
-    /// Compression of request bodies.
-    #[serde(default)]
-    pub compression: Compression,
-    /// Only bodies larger than this many bytes are compressed.
-    #[serde(default)]
-    pub compression_threshold: usize,
-    /// Trust and client certificate; the system's trusted authorities when absent.
-    #[serde(default)]
-    pub tls: Option<Tls>,
-    /// Most connections to one endpoint.
-    #[serde(default = "one")]
-    pub max_connections_per_endpoint: NonZeroUsize,
-    /// Most requests at once on one HTTP/2 connection; the peer's own limit applies too.
-    #[serde(default = "hundred")]
-    pub http2_max_concurrent_streams: NonZeroUsize,
-    /// Milliseconds for a whole call: name lookup, connect, request and answer.
-    #[serde(default = "call_timeout")]
-    pub call_timeout: u64,
-    /// Milliseconds for a TCP connect, and for the TLS handshake after it.
-    #[serde(default = "connect_timeout")]
-    pub connect_timeout: u64,
-    /// Milliseconds after which a connection is replaced; -1 means never.
-    #[serde(default = "never")]
-    pub connection_ttl: i64,
-    /// Static request headers.
-    #[serde(default)]
-    pub headers: BTreeMap<String, HeaderValue>,
-    /// Statuses that confirm delivery; 200 to 299 when empty.
-    #[serde(default)]
-    pub http_success_status_codes: Vec<u16>,
-    /// Statuses that make a refusal final: the record is given up and XDR told so. Empty by default: nothing is lost.
-    #[serde(default)]
-    pub http_permanent_status_codes: Vec<u16>,
-    /// Probes that take endpoints out of the balancing set.
-    #[serde(default)]
-    pub health_check: HealthCheck,
-}
+pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
 
-/// HTTP version towards a destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Protocol {
-    /// HTTP/1.1.
-    #[serde(rename = "HTTP_1_1")]
-    Http1,
-    /// HTTP/2; over TLS a peer that only offers HTTP/1.1 is served with that, and a warning.
-    #[default]
-    #[serde(rename = "HTTP_2")]
-    Http2,
-}
-
-/// Compression of request bodies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Compression {
-    /// Bodies go as they are.
-    #[default]
-    None,
-    /// `Content-Encoding: gzip`.
-    Gzip,
-}
-
-/// A header value: in place, or read from the environment or a file when the connector starts.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum HeaderValue {
-    /// The value itself.
-    Plain(String),
-    /// The value of an environment variable.
-    Env {
-        /// Name of the variable.
-        env: String,
-    },
-    /// The content of a file, without the line end.
-    File {
-        /// Path, relative to the configuration file.
-        file: PathBuf,
-    },
-    /// The value itself, long form.
-    Value {
-        /// The value.
-        value: String,
-    },
-}
-
-impl std::fmt::Debug for HeaderValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Plain(_) | Self::Value { .. } => f.write_str("(hidden)"),
-            Self::Env { env } => write!(f, "env {env}"),
-            Self::File { file } => write!(f, "file {}", file.display()),
-        }
-    }
-}
-
-/// TLS towards a destination, PEM files.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Tls {
-    /// Authorities trusted instead of the system's.
-    #[serde(default)]
-    pub ca_file: Option<PathBuf>,
-    /// Client certificate chain.
-    #[serde(default)]
-    pub certificate_file: Option<PathBuf>,
-    /// Private key of the client certificate.
-    #[serde(default)]
-    pub key_file: Option<PathBuf>,
-}
-
-/// Probes of each endpoint.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct HealthCheck {
-    /// Whether endpoints are probed.
-    pub enabled: bool,
-    /// Seconds between probes of an endpoint.
-    pub interval_seconds: u64,
-    /// Successes in a row before an endpoint counts as healthy again.
-    pub healthy_threshold: u32,
-    /// Failures in a row before it counts as unhealthy.
-    pub unhealthy_threshold: u32,
-    /// Milliseconds for one probe.
-    pub call_timeout: u64,
-    /// Method of the probe.
-    pub method: String,
-    /// Path of the probe; the path of the endpoint's URL when absent.
-    pub path: Option<String>,
-    /// Statuses that count as alive; every status below 500 when empty, so that POST-only endpoints pass.
-    pub success_status_codes: Vec<u16>,
-}
-
-impl Default for HealthCheck {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            interval_seconds: 5,
-            healthy_threshold: 3,
-            unhealthy_threshold: 3,
-            call_timeout: 1000,
-            method: "GET".to_owned(),
-            path: None,
-            success_status_codes: Vec::new(),
-        }
-    }
-}
-
-fn one() -> NonZeroUsize {
-    NonZeroUsize::MIN
-}
-
-fn hundred() -> NonZeroUsize {
-    NonZeroUsize::MIN.saturating_add(99)
-}
-
-fn call_timeout() -> u64 {
-    1000
-}
-
-fn connect_timeout() -> u64 {
-    300
-}
-
-fn never() -> i64 {
-    -1
-}
+mod config;
 
 /// A plain HTTP destination.
 pub struct Http {
@@ -209,19 +34,21 @@ pub struct Http {
     /// Bodies larger than this are compressed.
     gzip: Option<(usize, Gzip)>,
     concurrency: NonZeroUsize,
-    probe: Option<Probe>,
-    urls: Vec<String>,
+    /// One per endpoint, or none at all.
+    probes: Vec<Probe>,
     background: OnceLock<Background>,
 }
 
 impl Http {
     /// Checks the settings and reads what they name.
     pub fn new(name: &str, config: Config) -> Result<Self, BuildError> {
-        let urls = config.urls.iter().enumerate().map(|(index, url)| url::check(index, url));
-        let urls = urls.collect::<Result<Vec<_>, _>>()?;
-        if urls.is_empty() {
-            return Err(problem("urls", "empty; expected at least one URL"));
-        }
+        let urls = url::check_all(&config.urls)?;
+        let statuses = StatusTable::new(
+            config.http_success_status_codes.clone(),
+            config.http_permanent_status_codes.clone(),
+        )?;
+        let headers = headers::read(&config.headers)?;
+        let tls = tls_for(&config, &urls)?;
         let call_timeout = millis("call-timeout", config.call_timeout)?;
         let connect_timeout = millis("connect-timeout", config.connect_timeout)?;
         let limits = Limits {
@@ -229,42 +56,24 @@ impl Http {
             streams_max: config.http2_max_concurrent_streams.get(),
             ttl: ttl(config.connection_ttl)?,
         };
-        let statuses =
-            StatusTable::new(config.http_success_status_codes, config.http_permanent_status_codes)?;
-        let headers = headers::read(&config.headers)?;
-        let plain = !urls.iter().any(url::is_https);
-        // Files that are named are read even when no URL needs them: a mistake should show at once.
-        let tls = if plain && config.tls.is_none() {
-            None
-        } else {
-            let tls = tls::client_config(&config.tls.unwrap_or_default())?;
-            Some(Arc::new(with_alpn(tls, config.protocol)))
-        };
-        let probe = Probe::new(&config.health_check, config.protocol, plain, tls.as_deref(), &headers)?;
+        let check = &config.health_check;
         let freed = Arc::new(Notify::new());
-        let endpoint = |url: &Uri| {
-            let health =
-                Health::new(config.health_check.healthy_threshold, config.health_check.unhealthy_threshold);
+        let (mut endpoints, mut probes) = (Vec::new(), Vec::new());
+        for url in &urls {
             let peer = url::peer(url, tls.as_ref(), connect_timeout)?;
             let template = Template::new(url, &headers)?;
-            Ok(Arc::new(Endpoint::new(name, peer, template, config.protocol, limits, health, &freed)))
-        };
-        let endpoints = urls.iter().map(endpoint).collect::<Result<Vec<_>, BuildError>>()?;
-        let streams = match config.protocol {
-            Protocol::Http1 => NonZeroUsize::MIN,
-            Protocol::Http2 => config.http2_max_concurrent_streams,
-        };
+            let health = Health::new(check.healthy_threshold, check.unhealthy_threshold);
+            let endpoint = Endpoint::new(name, peer, template, config.protocol, limits, health, &freed);
+            endpoints.push(Arc::new(endpoint));
+            probes.extend(Probe::new(check, url, config.protocol, tls.as_deref(), &headers)?);
+        }
         let http = Self {
-            concurrency: NonZeroUsize::new(endpoints.len())
-                .unwrap_or(NonZeroUsize::MIN)
-                .saturating_mul(config.max_connections_per_endpoint)
-                .saturating_mul(streams),
-            client: Client::new(endpoints, Arc::clone(&freed), call_timeout),
+            client: Client::new(endpoints, freed, call_timeout),
             statuses,
             gzip: (config.compression == Compression::Gzip)
                 .then(|| (config.compression_threshold, Gzip::default())),
-            probe,
-            urls: config.urls,
+            concurrency: concurrency(&config),
+            probes,
             background: OnceLock::new(),
         };
         if tokio::runtime::Handle::try_current().is_ok() {
@@ -278,11 +87,9 @@ impl Http {
         self.background.get_or_init(|| {
             let endpoints = self.client.endpoints();
             let mut tasks = vec![tokio::spawn(Client::sweep(endpoints.to_vec())).abort_handle()];
-            for (url, endpoint) in self.urls.iter().zip(endpoints) {
-                if let Some(probe) = self.probe.clone() {
-                    let probing = probe.run(url.clone(), Arc::clone(endpoint));
-                    tasks.push(tokio::spawn(probing).abort_handle());
-                }
+            for (probe, endpoint) in self.probes.iter().zip(endpoints) {
+                let probing = probe.clone().run(Arc::clone(endpoint));
+                tasks.push(tokio::spawn(probing).abort_handle());
             }
             Background(tasks)
         });
@@ -355,12 +162,29 @@ impl Drop for Background {
     }
 }
 
-fn with_alpn(mut tls: ClientConfig, protocol: Protocol) -> ClientConfig {
-    tls.alpn_protocols = match protocol {
+/// `None` when nothing needs it. Files that are named are read even then: a mistake should show at once.
+fn tls_for(config: &Config, urls: &[Uri]) -> Result<Option<Arc<ClientConfig>>, BuildError> {
+    let settings = config.tls.clone().unwrap_or_default();
+    if !urls.iter().any(url::is_https) && !settings.names_files() {
+        return Ok(None);
+    }
+    let mut tls = tls::client_config(&settings)?;
+    tls.alpn_protocols = match config.protocol {
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
         Protocol::Http2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
     };
-    tls
+    Ok(Some(Arc::new(tls)))
+}
+
+fn concurrency(config: &Config) -> NonZeroUsize {
+    let streams = match config.protocol {
+        Protocol::Http1 => NonZeroUsize::MIN,
+        Protocol::Http2 => config.http2_max_concurrent_streams,
+    };
+    NonZeroUsize::new(config.urls.len())
+        .unwrap_or(NonZeroUsize::MIN)
+        .saturating_mul(config.max_connections_per_endpoint)
+        .saturating_mul(streams)
 }
 
 fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {

@@ -7,8 +7,19 @@ use rustls::{ClientConfig, pki_types::ServerName};
 
 use crate::{BuildError, client::Peer};
 
+/// Parses the entries of `urls`.
+pub(crate) fn check_all(urls: &[String]) -> Result<Vec<Uri>, BuildError> {
+    if urls.is_empty() {
+        return Err(BuildError {
+            key: "urls".to_owned(),
+            problem: "empty; expected at least one URL".to_owned(),
+        });
+    }
+    urls.iter().enumerate().map(|(index, url)| check(index, url)).collect()
+}
+
 /// Parses entry `index` of `urls`; path and query stay as they are written.
-pub(crate) fn check(index: usize, text: &str) -> Result<Uri, BuildError> {
+fn check(index: usize, text: &str) -> Result<Uri, BuildError> {
     // Problems never repeat the text: it may hold a password.
     let refuse = |problem: &str| Err(at(index, problem));
     if text.contains('#') {

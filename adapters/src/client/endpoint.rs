@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -16,10 +16,13 @@ use tracing::{debug, warn};
 
 use super::{
     Answered, Lost,
+    complaints::Complaints,
     connect::{ConnectError, Peer},
+    counters::{Counters, Queued},
     http1::Http1,
     http2::Http2,
     request::{Call, Template},
+    slots::{Permit, Slots},
 };
 use crate::{
     EndpointStats,
@@ -65,15 +68,6 @@ struct State {
     opening: usize,
 }
 
-#[derive(Default)]
-struct Counters {
-    success: AtomicU64,
-    error: AtomicU64,
-    queued: AtomicU64,
-    health_success: AtomicU64,
-    health_error: AtomicU64,
-}
-
 impl Endpoint {
     pub(crate) fn new(
         destination: &str,
@@ -92,7 +86,7 @@ impl Endpoint {
             template,
             protocol,
             limits,
-            slots: Arc::new(Slots { open: AtomicUsize::new(0), freed: Arc::clone(freed) }),
+            slots: Arc::new(Slots::new(Arc::clone(freed))),
             state: Mutex::new(State { health, idle: Vec::new(), shared: Vec::new(), opening: 0 }),
             complaints: Complaints::default(),
             fallback_told: AtomicBool::new(false),
@@ -108,7 +102,6 @@ impl Endpoint {
         if !force && !state.health.admits(now) {
             return Offer::Unhealthy;
         }
-        // Closing costs a system call each: not under the lock, so they are dropped after it.
         while let Some(idle) = state.idle.pop() {
             if !fresh && self.may_wait_or_go_on(&idle, now) {
                 return Offer::Place(Place::Http1(idle));
@@ -124,8 +117,8 @@ impl Endpoint {
         if let Some(shared) = least {
             return Offer::Place(Place::Http2(Stream::enter(Arc::clone(shared), &self.slots, now, deadline)));
         }
-        drop(stale);
-        drop(retired);
+        // What is closed here makes room for what is opened.
+        drop((stale, retired));
         // One HTTP/2 connection serves many: those who come meanwhile wait for it.
         if state.opening > 0 && self.expects_http2() {
             return Offer::Busy;
@@ -182,14 +175,13 @@ impl Endpoint {
     /// A health check ended.
     pub(crate) fn checked(&self, result: Result<(), String>) {
         let passed = result.is_ok();
-        let counter = if passed { &self.counters.health_success } else { &self.counters.health_error };
-        counter.fetch_add(1, Relaxed);
+        self.counters.checked(passed);
         let changed = self.state().health.checked(passed);
         let (destination, endpoint) = (&self.destination, &self.label);
         match (changed, result) {
             (Some(_), Ok(())) => {
                 tracing::info!(destination, endpoint, "endpoint is healthy again");
-                self.slots.freed.notify_waiters();
+                self.slots.tell_all();
             }
             (Some(_), Err(reason)) => {
                 warn!(
@@ -204,25 +196,19 @@ impl Endpoint {
 
     /// Counts a request as in flight or waiting until the result is dropped.
     pub(super) fn queue(&self) -> Queued<'_> {
-        self.counters.queued.fetch_add(1, Relaxed);
-        Queued { endpoint: self, counted: Counted::Not }
+        self.counters.queue()
     }
 
     pub(crate) fn stats(&self) -> EndpointStats {
         EndpointStats {
-            endpoint: self.label.clone(),
             healthy: self.state().health.is_healthy(),
-            success: self.counters.success.load(Relaxed),
-            error: self.counters.error.load(Relaxed),
-            queued: self.counters.queued.load(Relaxed),
-            health_success: self.counters.health_success.load(Relaxed),
-            health_error: self.counters.health_error.load(Relaxed),
-            connections: self.slots.open.load(Relaxed) as u64,
+            connections: self.slots.open() as u64,
             protocol: match self.negotiated.load(Relaxed) {
                 1 => Some("http/1.1"),
                 2 => Some("h2"),
                 _ => None,
             },
+            ..self.counters.stats(self.label.clone())
         }
     }
 
@@ -230,7 +216,7 @@ impl Endpoint {
         connection.idle_since = Instant::now();
         if connection.is_reusable() && self.may_wait_or_go_on(&connection, connection.idle_since) {
             self.state().idle.push(connection);
-            self.slots.freed.notify_one();
+            self.slots.tell_one();
         }
     }
 
@@ -308,7 +294,7 @@ impl Drop for Stream<'_> {
     fn drop(&mut self) {
         let timed_out = !self.settled && Instant::now() >= self.deadline;
         self.connection.leave(timed_out.then_some(self.since));
-        self.slots.freed.notify_one();
+        self.slots.tell_one();
     }
 }
 
@@ -370,7 +356,7 @@ impl Drop for Opening<'_> {
         }
         drop(state);
         self.permit = None;
-        self.endpoint.slots.freed.notify_waiters();
+        self.endpoint.slots.tell_all();
     }
 }
 
@@ -379,109 +365,6 @@ enum Opened {
     Http2(Arc<Http2>),
 }
 
-/// The connections that are open or being opened, and who waits for a place.
-struct Slots {
-    open: AtomicUsize,
-    /// Shared by all endpoints of a destination.
-    freed: Arc<Notify>,
-}
-
-/// Leave to have one connection open.
-pub(super) struct Permit(Arc<Slots>);
-
-impl Permit {
-    fn take(slots: &Arc<Slots>, connections_max: usize) -> Option<Self> {
-        slots
-            .open
-            .fetch_update(Relaxed, Relaxed, |open| (open < connections_max).then_some(open + 1))
-            .is_ok()
-            .then(|| Self(Arc::clone(slots)))
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
-        self.0.freed.notify_one();
-    }
-}
-
-/// A request in flight or waiting; counts how it ended.
-pub(crate) struct Queued<'a> {
-    endpoint: &'a Endpoint,
-    counted: Counted,
-}
-
-enum Counted {
-    /// Only waited here, or was surely not processed and goes elsewhere.
-    Not,
-    Success,
-    Error,
-}
-
-impl Queued<'_> {
-    /// A request is sent: from here on anything but [`Self::succeeded`] is an error.
-    pub(super) fn sent(&mut self) {
-        self.counted = Counted::Error;
-    }
-
-    /// The request was not processed and is tried again.
-    pub(super) fn retried(&mut self) {
-        self.counted = Counted::Not;
-    }
-
-    /// The answer confirmed delivery.
-    pub(crate) fn succeeded(mut self) {
-        self.counted = Counted::Success;
-    }
-}
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        let counters = &self.endpoint.counters;
-        counters.queued.fetch_sub(1, Relaxed);
-        match self.counted {
-            Counted::Not => (),
-            Counted::Success => _ = counters.success.fetch_add(1, Relaxed),
-            Counted::Error => _ = counters.error.fetch_add(1, Relaxed),
-        }
-    }
-}
-
-/// Keeps a failing endpoint from flooding the log.
-#[derive(Default)]
-struct Complaints(Mutex<(Option<Instant>, u64)>);
-
-impl Complaints {
-    /// Whether a line may be logged now, and how many were not since the last.
-    fn due(&self, now: Instant) -> Option<u64> {
-        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, suppressed) = &mut *guard;
-        if last.is_some_and(|last| now.duration_since(last) < COMPLAINT_INTERVAL) {
-            *suppressed += 1;
-            return None;
-        }
-        *last = Some(now);
-        Some(std::mem::take(suppressed))
-    }
-}
-
 /// Shorter than the 60 s after which common load balancers close: a connection is closed by us, between
 /// requests, and not by the peer under one.
 const IDLE_MAX: Duration = Duration::from_secs(50);
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn complaints_are_rare_and_counted() {
-        let complaints = Complaints::default();
-        let now = Instant::now();
-        assert_eq!(complaints.due(now), Some(0));
-        assert_eq!(complaints.due(now), None);
-        assert_eq!(complaints.due(now + COMPLAINT_INTERVAL / 2), None);
-        assert_eq!(complaints.due(now + COMPLAINT_INTERVAL), Some(2));
-    }
-}

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::{
     ANSWER_BODY_BYTES_MAX, ANSWER_HEAD_BYTES_MAX, Answered, Lost,
     connect::{ConnectError, Io, Memory},
-    endpoint::Permit,
+    slots::Permit,
 };
 
 /// An open connection that has no request on it.

@@ -4,10 +4,13 @@
 //! peer allows, whether a stream was refused unprocessed) and adds a channel and a task hop per request.
 
 use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -26,8 +29,9 @@ use tracing::debug;
 
 use super::{
     ANSWER_BODY_BYTES_MAX, ANSWER_HEAD_BYTES_MAX, Answered, Lost,
+    coalesce::Coalesced,
     connect::{ConnectError, Io, Memory},
-    endpoint::Permit,
+    slots::Permit,
 };
 
 /// The sending half of a connection.
@@ -56,30 +60,7 @@ impl Http2 {
         limit: Duration,
     ) -> Result<Arc<Self>, ConnectError> {
         let memory = io.memory();
-        let setup = async {
-            let (sender, mut connection) = Builder::new()
-                .enable_push(false)
-                .max_header_list_size(ANSWER_HEAD_BYTES_MAX as u32)
-                .initial_window_size(ANSWER_BODY_BYTES_MAX as u32)
-                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                // No stream before the settings; also how their arrival is seen.
-                .initial_max_send_streams(0)
-                .handshake(io)
-                .await?;
-            std::future::poll_fn(|cx| {
-                use std::{future::Future, pin::Pin, task::Poll};
-                let ended = Pin::new(&mut connection).poll(cx);
-                match (connection.max_concurrent_send_streams(), ended) {
-                    (_, Poll::Ready(Err(error))) => Poll::Ready(Err(error)),
-                    (_, Poll::Ready(Ok(()))) => Poll::Ready(Err(Reason::NO_ERROR.into())),
-                    (0, Poll::Pending) => Poll::Pending,
-                    (_, Poll::Pending) => Poll::Ready(Ok(())),
-                }
-            })
-            .await?;
-            Ok::<_, h2::Error>((sender, connection))
-        };
-        let (sender, connection) = timeout(limit, setup)
+        let (sender, connection) = timeout(limit, greet(io))
             .await
             .map_err(|_| ConnectError::late("the peer's HTTP/2 settings", limit))?
             .map_err(|error| match memory.fault() {
@@ -190,6 +171,43 @@ impl Http2 {
     }
 }
 
+/// A connection together with what gathers its writes.
+struct Driven {
+    connection: Connection<Coalesced, Bytes>,
+    io: Coalesced,
+}
+
+impl Future for Driven {
+    type Output = Result<(), h2::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.io.drive(&mut this.connection, cx)
+    }
+}
+
+async fn greet(io: Io) -> Result<(SendRequest<Bytes>, Driven), h2::Error> {
+    let io = Coalesced::new(io);
+    let (sender, connection) = Builder::new()
+        .enable_push(false)
+        .max_header_list_size(ANSWER_HEAD_BYTES_MAX as u32)
+        .initial_window_size(ANSWER_BODY_BYTES_MAX as u32)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        // No stream before the settings; also how their arrival is seen.
+        .initial_max_send_streams(0)
+        .handshake(io.clone())
+        .await?;
+    let mut driven = Driven { connection, io };
+    poll_fn(|cx| match Pin::new(&mut driven).poll(cx) {
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Ready(Ok(())) => Poll::Ready(Err(Reason::NO_ERROR.into())),
+        Poll::Pending if driven.connection.max_concurrent_send_streams() == 0 => Poll::Pending,
+        Poll::Pending => Poll::Ready(Ok(())),
+    })
+    .await?;
+    Ok((sender, driven))
+}
+
 async fn read(answer: Response<RecvStream>) -> Answered {
     let (head, mut body) = answer.into_parts();
     let mut left = ANSWER_BODY_BYTES_MAX;
@@ -214,12 +232,7 @@ async fn read(answer: Response<RecvStream>) -> Answered {
 }
 
 /// Moves bytes until the connection ends, or until nobody holds its sending half and a goodbye was said.
-async fn drive(
-    connection: Connection<Io, Bytes>,
-    closed: oneshot::Receiver<()>,
-    ended: Arc<AtomicBool>,
-    permit: Permit,
-) {
+async fn drive(connection: Driven, closed: oneshot::Receiver<()>, ended: Arc<AtomicBool>, permit: Permit) {
     let result = match select(connection, closed).await {
         Either::Left((result, _)) => result,
         Either::Right((_, connection)) => timeout(GOODBYE, connection).await.unwrap_or(Ok(())),

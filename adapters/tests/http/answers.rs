@@ -135,6 +135,17 @@ async fn a_body_that_drips_ends_with_the_call_timeout() {
 }
 
 #[tokio::test]
+async fn interim_answers_without_end_end_with_the_call_timeout() {
+    let peer = Peer::start(|_, mut connection| async move {
+        use tokio::io::AsyncWriteExt;
+        connection.request().await;
+        while connection.stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").await.is_ok() {}
+    })
+    .await;
+    assert_eq!(outcome(&target(&[&peer.url], json!({"call-timeout": 150}))).await, TIMEOUT);
+}
+
+#[tokio::test]
 async fn an_endless_head_is_cut_off() {
     let peer = Peer::start(|_, mut connection| async move {
         connection.request().await;

@@ -203,7 +203,7 @@ async fn an_idle_connection_is_closed_before_the_peer_would() {
     pass(Duration::from_secs(40)).await;
     assert_eq!(target.endpoints()[0].connections, 1);
     pass(Duration::from_secs(16)).await;
-    closed.notified().await;
+    time::timeout(Duration::from_secs(20), closed.notified()).await.expect("closed by the client");
     assert_eq!(target.endpoints()[0].connections, 0);
     assert_eq!(outcome(&target).await, Outcome::Delivered);
     assert_eq!(peer.accepted(), 2);

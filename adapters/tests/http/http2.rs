@@ -209,7 +209,6 @@ async fn connections_open_when_streams_run_out_and_never_too_many() {
 
 #[tokio::test]
 async fn the_peers_own_limit_of_streams_is_kept() {
-    // Refuses what is above its limit, as peers do; nothing may be refused.
     let most = Arc::new(Mutex::new(0));
     let record = Arc::clone(&most);
     let peer = Peer::start(move |_, connection| {
@@ -231,10 +230,11 @@ async fn the_peers_own_limit_of_streams_is_kept() {
         }
     })
     .await;
-    let target = target(&[&peer.url], json!({}));
+    let target = target(&[&peer.url], json!({"max-connections-per-endpoint": 2}));
     let outcomes = join_all((0..20).map(|_| outcome(&target))).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Delivered), "{outcomes:?}");
     assert_eq!(*most.lock().unwrap(), 2);
+    assert_eq!(peer.accepted(), 2, "a full connection sends the others to a new one");
 }
 
 #[tokio::test]
@@ -523,4 +523,15 @@ async fn an_old_connection_is_drained_and_replaced() {
     }
     let stats = &target.endpoints()[0];
     assert!(stats.connections <= 1 && stats.error == 0, "{stats:?}");
+}
+
+#[tokio::test]
+async fn probes_speak_http2_as_deliveries_do() {
+    let peer = answering(&[]).await;
+    let check = json!({"interval-seconds": 1, "unhealthy-threshold": 1});
+    let target = target(&[&peer.url], json!({"health-check": check}));
+    while target.endpoints()[0].health_success == 0 {
+        assert_eq!(target.endpoints()[0].health_error, 0);
+        tokio::task::yield_now().await;
+    }
 }

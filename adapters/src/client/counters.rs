@@ -1,0 +1,85 @@
+//! What an endpoint did so far, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::EndpointStats;
+
+#[derive(Default)]
+pub(super) struct Counters {
+    success: AtomicU64,
+    error: AtomicU64,
+    queued: AtomicU64,
+    health_success: AtomicU64,
+    health_error: AtomicU64,
+}
+
+impl Counters {
+    /// Counts a request as in flight or waiting until the result is dropped.
+    pub(super) fn queue(&self) -> Queued<'_> {
+        self.queued.fetch_add(1, Relaxed);
+        Queued { counters: self, counted: Counted::Not }
+    }
+
+    /// A health check ended.
+    pub(super) fn checked(&self, passed: bool) {
+        let counter = if passed { &self.health_success } else { &self.health_error };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// The counters, in the form that metrics want; the rest is for the endpoint to fill in.
+    pub(super) fn stats(&self, endpoint: String) -> EndpointStats {
+        EndpointStats {
+            endpoint,
+            healthy: true,
+            success: self.success.load(Relaxed),
+            error: self.error.load(Relaxed),
+            queued: self.queued.load(Relaxed),
+            health_success: self.health_success.load(Relaxed),
+            health_error: self.health_error.load(Relaxed),
+            connections: 0,
+            protocol: None,
+        }
+    }
+}
+
+/// A request in flight or waiting; counts how it ended.
+pub(crate) struct Queued<'a> {
+    counters: &'a Counters,
+    counted: Counted,
+}
+
+enum Counted {
+    /// Only waited here, or was surely not processed and goes elsewhere.
+    Not,
+    Success,
+    Error,
+}
+
+impl Queued<'_> {
+    /// A request is sent: from here on anything but [`Self::succeeded`] is an error.
+    pub(super) fn sent(&mut self) {
+        self.counted = Counted::Error;
+    }
+
+    /// The request was not processed and is tried again.
+    pub(super) fn retried(&mut self) {
+        self.counted = Counted::Not;
+    }
+
+    /// The answer confirmed delivery.
+    pub(crate) fn succeeded(mut self) {
+        self.counted = Counted::Success;
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let counters = self.counters;
+        counters.queued.fetch_sub(1, Relaxed);
+        match self.counted {
+            Counted::Not => (),
+            Counted::Success => _ = counters.success.fetch_add(1, Relaxed),
+            Counted::Error => _ = counters.error.fetch_add(1, Relaxed),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The settings of a plain HTTP destination. Data only; [`super::Http::new`] checks and uses them.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Settings of a plain HTTP destination, named as the vendor names them.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// Endpoints, or the load balancers in front of them; requests are balanced over the healthy ones.
+    pub urls: Vec<String>,
+    /// HTTP version: over TLS negotiated by ALPN, in clear text by prior knowledge.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Compression of request bodies.
+    #[serde(default)]
+    pub compression: Compression,
+    /// Only bodies larger than this many bytes are compressed.
+    #[serde(default)]
+    pub compression_threshold: usize,
+    /// Trust and client certificate; the system's trusted authorities when absent.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// Most connections to one endpoint.
+    #[serde(default = "one")]
+    pub max_connections_per_endpoint: NonZeroUsize,
+    /// Most requests at once on one HTTP/2 connection; the peer's own limit applies too.
+    #[serde(default = "hundred")]
+    pub http2_max_concurrent_streams: NonZeroUsize,
+    /// Milliseconds for a whole call: name lookup, connect, request and answer.
+    #[serde(default = "call_timeout")]
+    pub call_timeout: u64,
+    /// Milliseconds for a TCP connect, and for the TLS handshake after it.
+    #[serde(default = "connect_timeout")]
+    pub connect_timeout: u64,
+    /// Milliseconds after which a connection is replaced; -1 means never.
+    #[serde(default = "never")]
+    pub connection_ttl: i64,
+    /// Static request headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, HeaderValue>,
+    /// Statuses that confirm delivery; 200 to 299 when empty.
+    #[serde(default)]
+    pub http_success_status_codes: Vec<u16>,
+    /// Statuses that make a refusal final: the record is given up and XDR told so. Empty by default: nothing is lost.
+    #[serde(default)]
+    pub http_permanent_status_codes: Vec<u16>,
+    /// Probes that take endpoints out of the balancing set.
+    #[serde(default)]
+    pub health_check: HealthCheck,
+}
+
+/// HTTP version towards a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[serde(rename = "HTTP_1_1")]
+    Http1,
+    /// HTTP/2; over TLS a peer that only offers HTTP/1.1 is served with that, and a warning.
+    #[default]
+    #[serde(rename = "HTTP_2")]
+    Http2,
+}
+
+/// Compression of request bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// Bodies go as they are.
+    #[default]
+    None,
+    /// `Content-Encoding: gzip`.
+    Gzip,
+}
+
+/// A header value: in place, or read from the environment or a file when the connector starts.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum HeaderValue {
+    /// The value itself.
+    Plain(String),
+    /// The value of an environment variable.
+    Env {
+        /// Name of the variable.
+        env: String,
+    },
+    /// The content of a file, without the line end.
+    File {
+        /// Path, relative to the configuration file.
+        file: PathBuf,
+    },
+    /// The value itself, long form.
+    Value {
+        /// The value.
+        value: String,
+    },
+}
+
+impl std::fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Plain(_) | Self::Value { .. } => f.write_str("(hidden)"),
+            Self::Env { env } => write!(f, "env {env}"),
+            Self::File { file } => write!(f, "file {}", file.display()),
+        }
+    }
+}
+
+/// TLS towards a destination, PEM files.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Tls {
+    /// Authorities trusted instead of the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate chain.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    /// Private key of the client certificate.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Whether any file is named.
+    pub(crate) fn names_files(&self) -> bool {
+        self.ca_file.is_some() || self.certificate_file.is_some() || self.key_file.is_some()
+    }
+}
+
+/// Probes of each endpoint.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct HealthCheck {
+    /// Whether endpoints are probed.
+    pub enabled: bool,
+    /// Seconds between probes of an endpoint.
+    pub interval_seconds: u64,
+    /// Successes in a row before an endpoint counts as healthy again.
+    pub healthy_threshold: u32,
+    /// Failures in a row before it counts as unhealthy.
+    pub unhealthy_threshold: u32,
+    /// Milliseconds for one probe.
+    pub call_timeout: u64,
+    /// Method of the probe.
+    pub method: String,
+    /// Path of the probe; the path of the endpoint's URL when absent.
+    pub path: Option<String>,
+    /// Statuses that count as alive; every status below 500 when empty, so that POST-only endpoints pass.
+    pub success_status_codes: Vec<u16>,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval_seconds: 5,
+            healthy_threshold: 3,
+            unhealthy_threshold: 3,
+            call_timeout: 1000,
+            method: "GET".to_owned(),
+            path: None,
+            success_status_codes: Vec::new(),
+        }
+    }
+}
+
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+fn hundred() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(99)
+}
+
+fn call_timeout() -> u64 {
+    1000
+}
+
+fn connect_timeout() -> u64 {
+    300
+}
+
+fn never() -> i64 {
+    -1
+}
