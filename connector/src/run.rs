@@ -112,6 +112,9 @@ pub async fn run(
     });
 
     let view = Arc::new(view(&config, &shared, &options, &stopping));
+    for address in listeners.manage.iter().filter_map(|listener| listener.local_addr().ok()) {
+        info!(%address, "listening for management requests");
+    }
     let (admin_stop, admin_stopping) = oneshot::channel::<()>();
     let admin = tokio::spawn(admin::serve(listeners.manage, Arc::clone(&view), async {
         let _ = admin_stopping.await;

@@ -256,7 +256,7 @@ impl Arrived {
     fn of(requests: Vec<Request>) -> Self {
         let mut arrived = BTreeMap::new();
         for request in requests {
-            assert_eq!(request.content_type, "application/json");
+            assert_eq!(request.header("content-type"), "application/json");
             let body = request.json();
             let digest =
                 body["_meta"]["digest"].as_str().or_else(|| body["key"][2].as_str()).unwrap().to_owned();

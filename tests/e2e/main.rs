@@ -4,3 +4,4 @@
 mod client;
 mod formats;
 mod python;
+mod tidy;

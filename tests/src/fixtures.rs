@@ -20,16 +20,17 @@ pub fn folder(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures")).join(name)
 }
 
-/// Every message of the vectors `xdr-*` and `client-*`, in order of their names.
+/// Every message of the vectors `xdr-*` and `client-*`, and of `format/records`.
 pub fn records() -> Vec<Record> {
-    let files = fs::read_dir(folder("wire")).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ext| ext == "hex")).collect();
-    files.sort();
     let mut records = Vec::new();
-    for file in files {
-        let name = file.file_stem().unwrap().to_str().unwrap();
-        if name.starts_with("xdr-") || name.starts_with("client-") {
-            records.append(&mut records_of(name, &unhex(&fs::read_to_string(&file).unwrap())));
+    for folder in ["wire", "format/records"].map(folder) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let file = entry.unwrap().path();
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            let wanted = ["xdr-", "client-", "own-"].iter().any(|prefix| name.starts_with(prefix));
+            if wanted && file.extension().is_some_and(|extension| extension == "hex") {
+                records.append(&mut records_of(name, &unhex(&fs::read_to_string(&file).unwrap())));
+            }
         }
     }
     records

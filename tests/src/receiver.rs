@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Response, StatusCode, body::Incoming, header::CONTENT_TYPE, service::service_fn};
+use hyper::{HeaderMap, Method, Response, StatusCode, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -31,13 +31,18 @@ const WITHIN: Duration = Duration::from_secs(60);
 pub struct Request {
     /// Path of the URL.
     pub path: String,
-    /// `Content-Type`, empty when there was none.
-    pub content_type: String,
+    /// Headers, names in lower case.
+    pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
 }
 
 impl Request {
+    /// A header's value, empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
@@ -155,13 +160,7 @@ async fn serve(
     }
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Ok(status(StatusCode::BAD_REQUEST)) };
-    let content_type =
-        head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let request = Request {
-        path: head.uri.path().to_owned(),
-        content_type: content_type.to_owned(),
-        body: body.to_bytes(),
-    };
+    let request = Request { path: head.uri.path().to_owned(), headers: head.headers, body: body.to_bytes() };
     let mut before = 0;
     shared.arrived.send_modify(|so_far| {
         before = *so_far;

@@ -44,7 +44,7 @@ pub struct Config {
     /// Statuses that confirm delivery; 200 to 299 when empty.
     #[serde(default)]
     pub http_success_status_codes: Vec<u16>,
-    /// Statuses that make a refusal final: the record is given up and XDR told so. Empty by default: nothing is lost.
+    /// Statuses that make a refusal final: the record is given up for good. Empty by default: nothing is lost.
     #[serde(default)]
     pub http_permanent_status_codes: Vec<u16>,
     /// Probes that take endpoints out of the balancing set.

@@ -1,0 +1,96 @@
+//! Exit codes, messages, and the commands that only print.
+
+use std::process::Output;
+
+use crate::harness::{Folder, Process, binary, command};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn succeeded(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout)
+}
+
+#[test]
+fn a_bad_configuration_ends_with_64_and_every_problem() {
+    let folder = Folder::with(
+        "destinations:
+  receiver: {urls: ['http://127.0.0.1:9000/'], call-timout: 5}
+format: json
+routing: {mode: static, destination: reciever}
+",
+    );
+    for subcommand in ["run", "check"] {
+        let output = command([subcommand.as_ref(), "--config".as_ref(), folder.config().as_os_str()]);
+        assert_eq!(output.status.code(), Some(64));
+        let stderr = text(&output.stderr);
+        for part in ["connector.yml", "call-timout", "call-timeout", "reciever", "receiver"] {
+            assert!(stderr.contains(part), "{part:?} is not in {stderr}");
+        }
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_not_there_ends_with_64() {
+    let output = command(["run", "--config", "/nowhere/connector.yml"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("/nowhere/connector.yml"), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_ends_with_1() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = Folder::with(&format!("service: {{port: {}, address: 127.0.0.1}}\n", address.port()));
+    let process = Process::start(binary().args(["run", "--config"]).arg(folder.config()));
+    let (status, printed) = process.end_and_printed().await;
+    assert_eq!(status.code(), Some(1), "{printed}");
+    assert!(printed.contains(&address.to_string()), "{printed}");
+}
+
+#[test]
+fn help_names_every_command_and_how_to_begin() {
+    let help = succeeded(&command(["--help"]));
+    for part in ["run", "check", "decode", "completions", "esp-connector demo", "esp-connector run --config"]
+    {
+        assert!(help.contains(part), "{part:?} is not in {help}");
+    }
+    let run = succeeded(&command(["run", "--help"]));
+    // Wherever the lines break.
+    let run = run.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["--config", "--record", "in the clear"] {
+        assert!(run.contains(part), "{part:?} is not in {run}");
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    assert_eq!(
+        succeeded(&command(["--version"])),
+        concat!("esp-connector ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn completions_are_a_script_that_the_shell_accepts() {
+    let script = succeeded(&command(["completions", "bash"]));
+    assert!(script.contains("esp-connector") && script.contains("--record"), "{script}");
+    if let Ok(checked) = std::process::Command::new("bash").args(["-n", "-c", &script]).output() {
+        assert!(checked.status.success(), "{}", text(&checked.stderr));
+    }
+}
+
+#[test]
+fn without_arguments_there_is_help_and_a_mistake_is_a_usage_error() {
+    let output = binary().output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("Usage:"));
+    let output = command(["rnu"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("'rnu'") && stderr.contains("--help"), "{stderr}");
+}

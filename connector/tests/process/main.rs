@@ -1,0 +1,16 @@
+//! The real binary as a process: signals, kills, exit codes, what it prints and what it never prints.
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test crate of its own")]
+
+mod commands;
+mod failures;
+mod harness;
+mod recording;
+mod secrets;
+
+// The two ends of the wire are those of the end-to-end tests. By path, because that crate depends on this one.
+#[path = "../../../tests/src/receiver.rs"]
+#[allow(dead_code, reason = "shared; not everything is used here")]
+mod receiver;
+#[path = "../../../tests/src/xdr_client.rs"]
+#[allow(dead_code, reason = "shared; not everything is used here")]
+mod xdr_client;
