@@ -78,6 +78,7 @@ async fn a_failing_record_holds_no_worker() {
 async fn one_request_in_twenty_failing_costs_less_than_a_tenth_of_the_rate() {
     /// Enough for the last few records to weigh nothing.
     const RECORDS: u32 = 20_000;
+    const BATCH: u32 = 1_000;
     async fn run(failing: bool) -> Duration {
         let target = Scripted::new(16, move |_, index| async move {
             pause(2).await;
@@ -91,14 +92,23 @@ async fn one_request_in_twenty_failing_costs_less_than_a_tenth_of_the_rate() {
         setup.attempts_max = 5;
         let mut peer = setup.start();
         let start = Instant::now();
-        let mut bytes = Vec::new();
-        for n in 0..RECORDS {
-            let mut digest = [0; 20];
-            digest[..4].copy_from_slice(&n.to_be_bytes());
-            bytes.extend(record_with_digest(None, digest, n.into()));
+        let batch = |batch: u32| -> Vec<u8> {
+            let record = |n: u32| {
+                let mut digest = [0; 20];
+                digest[..4].copy_from_slice(&n.to_be_bytes());
+                record_with_digest(None, digest, n.into())
+            };
+            (batch * BATCH..(batch + 1) * BATCH).flat_map(record).collect()
+        };
+        // A second of work in flight: a source that offers more is refused, which is another test.
+        for n in 0..RECORDS / BATCH + 8 {
+            if n < RECORDS / BATCH {
+                peer.send(&batch(n)).await;
+            }
+            if n >= 8 {
+                assert!(peer.acks(BATCH as usize).await.iter().all(|code| *code == 0));
+            }
         }
-        peer.send(&bytes).await;
-        assert!(peer.acks(RECORDS as usize).await.iter().all(|code| *code == 0));
         start.elapsed()
     }
     let (clean, failing) = (run(false).await, run(true).await);
