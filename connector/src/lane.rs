@@ -259,9 +259,10 @@ impl Lane {
         if outcome == Outcome::Delivered {
             self.stats.records_delivered.fetch_add(1, Ordering::Relaxed);
         }
-        // After close() the queue was replaced by an empty one that knows nothing of this job.
-        if state.queue.held() > 0 && state.queue.finish(job.digest) {
-            self.work.notify_one();
+        // After close() the queue was replaced by an empty one that knows nothing of this job. A later version that
+        // may go now needs no wake-up: the worker that settled this one looks for work next.
+        if state.queue.held() > 0 {
+            state.queue.finish(job.digest);
         }
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
         self.gauge(&state);

@@ -2,7 +2,8 @@
 //!
 //! One version of a record is on its way at a time; later versions of the same key wait behind it, in order,
 //! and everything else goes in parallel. A record that failed is parked until it is due again and delays
-//! only its own key. Pure: the clock is an argument.
+//! only its own key. Whatever may go goes in the order of the deadlines, so that a key with many versions does
+//! not get ahead of those that came before them. Pure: the clock is an argument.
 
 use std::{
     cmp::Reverse,
@@ -33,18 +34,23 @@ pub struct Job {
 /// Jobs of one lane that are not in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
+    /// New jobs, in the order they came.
     ready: VecDeque<Job>,
+    /// Jobs that may go after they had to wait, by deadline.
+    delayed: BinaryHeap<Reverse<At>>,
     /// Every key with a job that is ready, parked or in flight, and the later versions behind it.
     keys: HashMap<Digest, VecDeque<Job>, RandomState>,
-    parked: BinaryHeap<Reverse<Parked>>,
-    parked_so_far: u64,
+    /// Jobs that wait for another attempt, by when it is due.
+    parked: BinaryHeap<Reverse<At>>,
+    ordered_so_far: u64,
     /// Jobs handed in and not finished, those in flight included.
     held: usize,
 }
 
+/// A job with the instant that orders it.
 #[derive(Debug)]
-struct Parked {
-    due: Instant,
+struct At {
+    at: Instant,
     order: u64,
     job: Job,
 }
@@ -68,7 +74,7 @@ impl Queue {
 
     /// The next job to send, skipping those nobody waits for any more.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Job> {
-        while let Some(job) = self.ready.pop_front() {
+        while let Some(job) = self.next() {
             if job.deadline > now && job.ticket.is_wanted() {
                 return Some(job);
             }
@@ -77,13 +83,22 @@ impl Queue {
         None
     }
 
+    fn next(&mut self) -> Option<Job> {
+        let delayed_first = match (self.delayed.peek(), self.ready.front()) {
+            (Some(Reverse(delayed)), Some(ready)) => delayed.at <= ready.deadline,
+            (delayed, _) => delayed.is_some(),
+        };
+        if delayed_first { self.delayed.pop().map(|Reverse(at)| at.job) } else { self.ready.pop_front() }
+    }
+
     /// Lets the next version of `digest` go, after a job of that key is done with. True when there is one.
     pub(crate) fn finish(&mut self, digest: Digest) -> bool {
         self.held -= 1;
         let Some(waiting) = self.keys.get_mut(&digest) else { return false };
         match waiting.pop_front() {
             Some(job) => {
-                self.ready.push_front(job);
+                let delayed = self.at(job.deadline, job);
+                self.delayed.push(delayed);
                 true
             }
             None => {
@@ -95,16 +110,22 @@ impl Queue {
 
     /// Puts a failed job aside until `due`. Its key stays busy.
     pub(crate) fn park(&mut self, job: Job, due: Instant) {
-        self.parked_so_far += 1;
-        self.parked.push(Reverse(Parked { due, order: self.parked_so_far, job }));
+        let parked = self.at(due, job);
+        self.parked.push(parked);
     }
 
-    /// Makes the parked jobs that are due ready, ahead of the others; returns how many.
+    fn at(&mut self, at: Instant, job: Job) -> Reverse<At> {
+        self.ordered_so_far += 1;
+        Reverse(At { at, order: self.ordered_so_far, job })
+    }
+
+    /// Makes the parked jobs that are due ready; returns how many.
     pub(crate) fn unpark(&mut self, now: Instant) -> usize {
         let mut count = 0;
         while self.next_due().is_some_and(|due| due <= now) {
             if let Some(Reverse(parked)) = self.parked.pop() {
-                self.ready.push_front(parked.job);
+                let delayed = self.at(parked.job.deadline, parked.job);
+                self.delayed.push(delayed);
                 count += 1;
             }
         }
@@ -113,7 +134,7 @@ impl Queue {
 
     /// When the next parked job is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.parked.peek().map(|Reverse(parked)| parked.due)
+        self.parked.peek().map(|Reverse(parked)| parked.at)
     }
 
     /// Jobs handed in and not finished, those in flight included.
@@ -127,23 +148,23 @@ impl Queue {
     }
 }
 
-impl PartialEq for Parked {
+impl PartialEq for At {
     fn eq(&self, other: &Self) -> bool {
-        (self.due, self.order) == (other.due, other.order)
+        (self.at, self.order) == (other.at, other.order)
     }
 }
 
-impl Eq for Parked {}
+impl Eq for At {}
 
-impl PartialOrd for Parked {
+impl PartialOrd for At {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Parked {
+impl Ord for At {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due, self.order).cmp(&(other.due, other.order))
+        (self.at, self.order).cmp(&(other.at, other.order))
     }
 }
 
@@ -223,5 +244,25 @@ mod tests {
         source.replies.abandon();
         queue.push(source.job(2, "connection gone"));
         assert!(queue.take(source.now).is_none());
+    }
+
+    #[test]
+    fn a_hot_key_does_not_get_ahead_of_what_came_before_its_versions() {
+        let (mut source, mut queue) = (Source::new(), Queue::default());
+        let mut push = |queue: &mut Queue, key, body| {
+            source.now += Duration::from_millis(1);
+            queue.push(source.job(key, body));
+            source.now
+        };
+        push(&mut queue, 1, "a1");
+        push(&mut queue, 1, "a2");
+        push(&mut queue, 2, "b1");
+        let now = push(&mut queue, 1, "a3");
+        let mut order = Vec::new();
+        while let Some(job) = queue.take(now) {
+            queue.finish(job.digest);
+            order.push(body(Some(job)).expect("a body"));
+        }
+        assert_eq!(order, ["a1", "a2", "b1", "a3"]);
     }
 }
