@@ -36,6 +36,9 @@ pub struct Limits {
     pub workers: usize,
     /// Records held, in flight included.
     pub held_max: usize,
+    /// Bytes of their bodies. The window bounds what is unanswered; a destination that hangs still holds what was
+    /// answered for it meanwhile.
+    pub held_bytes_max: usize,
     /// Retries.
     pub retry: RetryPolicy,
 }
@@ -153,7 +156,10 @@ impl Lane {
 
     fn try_enqueue(&self, job: Job) -> Result<(), Job> {
         let mut state = self.lock();
-        if state.queue.held() >= state.admission.capacity() {
+        let bytes = state.queue.held_bytes() + job.payload.body.len();
+        let full = state.queue.held() >= state.admission.capacity() || bytes > self.limits.held_bytes_max;
+        // One record is always let in, however large, as into the window. Nobody would take it out of a closed lane.
+        if full && state.queue.held() > 0 || self.closed.load(Ordering::Acquire) {
             return Err(job);
         }
         let ready = state.queue.push(job);
@@ -262,7 +268,7 @@ impl Lane {
         // After close() the queue was replaced by an empty one that knows nothing of this job. A later version that
         // may go now needs no wake-up: the worker that settled this one looks for work next.
         if state.queue.held() > 0 {
-            state.queue.finish(job.digest);
+            state.queue.finish(&job);
         }
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
         self.gauge(&state);

@@ -45,6 +45,8 @@ pub(crate) struct Queue {
     ordered_so_far: u64,
     /// Jobs handed in and not finished, those in flight included.
     held: usize,
+    /// Bytes of their bodies.
+    held_bytes: usize,
 }
 
 /// A job with the instant that orders it.
@@ -59,6 +61,7 @@ impl Queue {
     /// Adds a job. True when it can go at once, false when it waits behind an earlier version.
     pub(crate) fn push(&mut self, job: Job) -> bool {
         self.held += 1;
+        self.held_bytes += job.payload.body.len();
         match self.keys.entry(job.digest) {
             std::collections::hash_map::Entry::Occupied(mut busy) => {
                 busy.get_mut().push_back(job);
@@ -78,7 +81,7 @@ impl Queue {
             if job.deadline > now && job.ticket.is_wanted() {
                 return Some(job);
             }
-            self.finish(job.digest);
+            self.finish(&job);
         }
         None
     }
@@ -91,18 +94,19 @@ impl Queue {
         if delayed_first { self.delayed.pop().map(|Reverse(at)| at.job) } else { self.ready.pop_front() }
     }
 
-    /// Lets the next version of `digest` go, after a job of that key is done with. True when there is one.
-    pub(crate) fn finish(&mut self, digest: Digest) -> bool {
+    /// Lets the next version of a record go, after `job` is done with. True when there is one.
+    pub(crate) fn finish(&mut self, job: &Job) -> bool {
         self.held -= 1;
-        let Some(waiting) = self.keys.get_mut(&digest) else { return false };
+        self.held_bytes -= job.payload.body.len();
+        let Some(waiting) = self.keys.get_mut(&job.digest) else { return false };
         match waiting.pop_front() {
-            Some(job) => {
-                let delayed = self.at(job.deadline, job);
+            Some(next) => {
+                let delayed = self.at(next.deadline, next);
                 self.delayed.push(delayed);
                 true
             }
             None => {
-                self.keys.remove(&digest);
+                self.keys.remove(&job.digest);
                 false
             }
         }
@@ -140,6 +144,11 @@ impl Queue {
     /// Jobs handed in and not finished, those in flight included.
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    /// Bytes of their bodies.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Jobs parked.
@@ -209,9 +218,10 @@ mod tests {
         let a1 = queue.take(source.now).expect("a1");
         assert_eq!(body(queue.take(source.now)), Some("b1".into()));
         assert!(queue.take(source.now).is_none(), "a2 waits for a1");
-        assert!(queue.finish(a1.digest));
-        assert_eq!(body(queue.take(source.now)), Some("a2".into()));
-        assert!(!queue.finish(Digest([1; 20])));
+        assert!(queue.finish(&a1));
+        let a2 = queue.take(source.now).expect("a2");
+        assert_eq!(&*a2.payload.body, b"a2");
+        assert!(!queue.finish(&a2));
         assert!(queue.push(source.job(1, "a3")), "the key is free again");
     }
 
@@ -260,7 +270,7 @@ mod tests {
         let now = push(&mut queue, 1, "a3");
         let mut order = Vec::new();
         while let Some(job) = queue.take(now) {
-            queue.finish(job.digest);
+            queue.finish(&job);
             order.push(body(Some(job)).expect("a body"));
         }
         assert_eq!(order, ["a1", "a2", "b1", "a3"]);

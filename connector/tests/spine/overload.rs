@@ -5,7 +5,7 @@ use std::time::Duration;
 use adapters::Outcome;
 use tokio::{io::AsyncReadExt, time::Instant};
 
-use crate::harness::{Scripted, Setup, n_of, pause, record_with_digest};
+use crate::harness::{Scripted, Setup, large_record, n_of, pause, record_with_digest};
 
 /// 100 records a second are possible, the source keeps 4,000 in flight: forty seconds of work.
 #[tokio::test(start_paused = true)]
@@ -111,4 +111,22 @@ async fn slow_requests_are_confirmed_too_and_what_is_accepted_does_not_expire() 
         assert!(seen.confirmed >= possible * 80 / 100, "{what}");
         assert!(seen.slowest < Duration::from_secs(10), "{what}");
     }
+}
+
+/// Answered at their deadlines, records leave the window; the destination that hangs still holds them.
+#[tokio::test(start_paused = true)]
+async fn a_hung_destination_holds_no_more_bytes_than_the_window() {
+    let target = Scripted::new(100, |_, _| async {
+        pause(60_000).await;
+        Outcome::Delivered
+    });
+    let mut setup = Setup::to([target.clone()]);
+    setup.window_bytes = 1 << 20;
+    let mut peer = setup.start();
+    for key in 1..=50 {
+        peer.send(&large_record(key, 100_000)).await;
+        pause(1_000).await;
+    }
+    let held_bytes = target.seen().iter().map(String::len).sum::<usize>();
+    assert!(held_bytes <= 1 << 20, "{held_bytes} bytes in {} requests", target.seen().len());
 }
