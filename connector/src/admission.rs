@@ -16,25 +16,45 @@ const TICK: Duration = Duration::from_millis(50);
 /// Share of a new measurement in the running rate when it is lower; a higher one counts at once.
 const DECAY: f64 = 0.25;
 
+/// A record that waits may find every worker at the beginning of its request, and then needs as long again. Both
+/// together must fit into this, well below the deadline, or the worker's time is spent on a record that expires.
+const TWO_REQUESTS_MAX: Duration = Duration::from_secs(7);
+
 /// The running estimate for one destination.
 #[derive(Debug)]
 pub struct Admission {
-    floor: usize,
+    workers: usize,
     ceiling: usize,
+    /// Records delivered in a second.
     rate: f64,
+    /// Seconds that a request takes; 0 before the first.
+    request: f64,
     tick_start: Instant,
     delivered: u64,
+    requests: u64,
+    requests_took: Duration,
     capacity: usize,
 }
 
 impl Admission {
-    /// `concurrency` requests can run at once; at most `ceiling` records may ever be held.
+    /// `workers` requests can run at once; at most `ceiling` records may ever be held.
     ///
-    /// The floor of twice the concurrency keeps every connection busy whatever was measured, which is also how a
-    /// recovered destination is noticed.
-    pub fn new(concurrency: usize, ceiling: usize, now: Instant) -> Self {
-        let floor = concurrency.saturating_mul(2).min(ceiling).max(1);
-        Self { floor, ceiling: ceiling.max(1), rate: 0.0, tick_start: now, delivered: 0, capacity: floor }
+    /// Two records for each worker are let in whatever rate was measured, one if requests are very slow: this is also
+    /// how a recovered destination is noticed.
+    pub fn new(workers: usize, ceiling: usize, now: Instant) -> Self {
+        let ceiling = ceiling.max(1);
+        let workers = workers.clamp(1, ceiling);
+        Self {
+            workers,
+            ceiling,
+            rate: 0.0,
+            request: 0.0,
+            tick_start: now,
+            delivered: 0,
+            requests: 0,
+            requests_took: Duration::ZERO,
+            capacity: workers.saturating_mul(2).min(ceiling),
+        }
     }
 
     /// Records that may be held now.
@@ -42,9 +62,11 @@ impl Admission {
         self.capacity
     }
 
-    /// Takes note of `records` delivered while `held` were waiting or in flight.
-    pub fn delivered(&mut self, records: usize, held: usize, now: Instant) {
+    /// Takes note of a request that `took` so long and delivered `records`, while `held` were waiting or in flight.
+    pub fn answered(&mut self, records: usize, took: Duration, held: usize, now: Instant) {
         self.delivered += records as u64;
+        self.requests += 1;
+        self.requests_took += took;
         self.tick(held, now);
     }
 
@@ -55,18 +77,39 @@ impl Admission {
         if elapsed < TICK {
             return;
         }
-        let measured = self.delivered as f64 / elapsed.as_secs_f64();
+        if self.requests > 0 {
+            let mean = self.requests_took.as_secs_f64() / self.requests as f64;
+            let share = if self.request == 0.0 { 1.0 } else { DECAY };
+            self.request += (mean - self.request) * share;
+        }
+        let measured = self.possible(self.delivered as f64 / elapsed.as_secs_f64());
         if measured > self.rate {
             self.rate = measured;
-        } else if held >= self.floor / 2 {
+        } else if held >= self.workers {
             let ticks = (elapsed.as_secs_f64() / TICK.as_secs_f64()).min(1000.0);
             let keep = (1.0 - DECAY).powf(ticks);
             self.rate = self.rate * keep + measured * (1.0 - keep);
         }
         self.tick_start = now;
         self.delivered = 0;
-        let wanted = self.rate * WAIT_MAX.as_secs_f64();
-        self.capacity = (wanted as usize).clamp(self.floor, self.ceiling);
+        self.requests = 0;
+        self.requests_took = Duration::ZERO;
+        self.capacity = self.workers.saturating_add(self.waiting_max()).min(self.ceiling);
+    }
+
+    /// Records that may wait beside one for each worker.
+    fn waiting_max(&self) -> usize {
+        let spare = TWO_REQUESTS_MAX.as_secs_f64() - 2.0 * self.request;
+        if spare < 0.0 {
+            return 0;
+        }
+        // One more for each worker waits no longer than a request, and bridges the time until the source sends.
+        ((self.rate * WAIT_MAX.as_secs_f64().min(spare)) as usize).max(self.workers)
+    }
+
+    /// Answers come in bursts when requests began together; over longer, the workers deliver no more than this.
+    fn possible(&self, measured: f64) -> f64 {
+        if self.request > 0.0 { measured.min(self.workers as f64 / self.request) } else { measured }
     }
 }
 
@@ -78,7 +121,7 @@ mod tests {
     fn run(admission: &mut Admission, now: &mut Instant, rate: usize, ms: u64) {
         for _ in 0..ms / 10 {
             *now += Duration::from_millis(10);
-            admission.delivered(rate / 100, admission.capacity(), *now);
+            admission.answered(rate / 100, Duration::from_micros(500), admission.capacity(), *now);
         }
     }
 
@@ -88,7 +131,7 @@ mod tests {
         let mut admission = Admission::new(64, 32_768, now);
         assert_eq!(admission.capacity(), 128, "before anything is known: enough to keep it busy");
         run(&mut admission, &mut now, 1_000, 1_000);
-        assert!((1_900..=2_100).contains(&admission.capacity()), "{}", admission.capacity());
+        assert!((1_900..=2_200).contains(&admission.capacity()), "{}", admission.capacity());
     }
 
     #[test]
@@ -121,5 +164,29 @@ mod tests {
         now += Duration::from_secs(60);
         admission.tick(0, now);
         assert_eq!(admission.capacity(), before);
+    }
+
+    #[test]
+    fn no_more_is_expected_of_a_burst_than_the_workers_can_keep_up() {
+        let mut now = Instant::now();
+        let mut admission = Admission::new(100, 32_768, now);
+        for _ in 0..4 {
+            now += Duration::from_secs(1);
+            (0..100).for_each(|_| admission.answered(1, Duration::from_secs(1), 300, now));
+            now += Duration::from_millis(50);
+            admission.tick(300, now);
+            assert!(admission.capacity() <= 300, "{}", admission.capacity());
+        }
+    }
+
+    #[test]
+    fn nothing_waits_where_two_requests_take_longer_than_there_is_time() {
+        let mut now = Instant::now();
+        let mut admission = Admission::new(10, 32_768, now);
+        for _ in 0..100 {
+            now += Duration::from_millis(500);
+            admission.answered(1, Duration::from_secs(5), 10, now);
+        }
+        assert_eq!(admission.capacity(), 10);
     }
 }

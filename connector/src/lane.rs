@@ -36,6 +36,9 @@ pub struct Limits {
     pub workers: usize,
     /// Records held, in flight included.
     pub held_max: usize,
+    /// Bytes of their bodies. The window bounds what is unanswered; a destination that hangs still holds what was
+    /// answered for it meanwhile.
+    pub held_bytes_max: usize,
     /// Retries.
     pub retry: RetryPolicy,
 }
@@ -153,7 +156,10 @@ impl Lane {
 
     fn try_enqueue(&self, job: Job) -> Result<(), Job> {
         let mut state = self.lock();
-        if state.queue.held() >= state.admission.capacity() {
+        let bytes = state.queue.held_bytes() + job.payload.body.len();
+        let full = state.queue.held() >= state.admission.capacity() || bytes > self.limits.held_bytes_max;
+        // One record is always let in, however large, as into the window. Nobody would take it out of a closed lane.
+        if full && state.queue.held() > 0 || self.closed.load(Ordering::Acquire) {
             return Err(job);
         }
         let ready = state.queue.push(job);
@@ -166,23 +172,23 @@ impl Lane {
     }
 
     async fn work(self: Arc<Self>) {
-        while let Some(job) = self.next().await {
+        while let Some((job, start)) = self.next().await {
             self.stats.in_flight.fetch_add(1, Ordering::Relaxed);
             self.stats.requests.fetch_add(1, Ordering::Relaxed);
             let report = self.target.deliver(&job.payload).await;
             self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
-            self.conclude(job, &report);
+            self.conclude(job, &report, start);
         }
     }
 
-    /// The next job to send, or `None` once the lane is closed.
-    async fn next(&self) -> Option<Job> {
+    /// The next job to send and the time now, or `None` once the lane is closed.
+    async fn next(&self) -> Option<(Job, Instant)> {
         loop {
             if self.closed.load(Ordering::Acquire) {
                 return None;
             }
-            if let Some(job) = self.take() {
-                return Some(job);
+            if let Some(taken) = self.take() {
+                return Some(taken);
             }
             // Registering before the second look means no wake-up can fall between looking and waiting.
             let mut work = std::pin::pin!(self.work.notified());
@@ -190,14 +196,14 @@ impl Lane {
             if self.closed.load(Ordering::Acquire) {
                 return None;
             }
-            if let Some(job) = self.take() {
-                return Some(job);
+            if let Some(taken) = self.take() {
+                return Some(taken);
             }
             work.await;
         }
     }
 
-    fn take(&self) -> Option<Job> {
+    fn take(&self) -> Option<(Job, Instant)> {
         let now = now();
         let mut state = self.lock();
         let held = state.queue.held();
@@ -206,33 +212,43 @@ impl Lane {
             self.room.notify_waiters();
         }
         self.gauge(&state);
-        job
+        job.map(|job| (job, now))
     }
 
     /// Settles the job, or parks it for another attempt.
-    fn conclude(&self, job: Job, report: &Report) {
+    fn conclude(&self, job: Job, report: &Report, start: Instant) {
         let outcome = match &report.outcomes {
             Outcomes::All(outcome) => *outcome,
             Outcomes::Each(each) if each.len() == 1 => each[0],
             // A report of the wrong length is a bug of the adapter; nothing is lost by trying again.
             Outcomes::Each(_) => Outcome::Retryable(Cause::Malformed),
         };
+        let now = now();
+        let mut state = self.lock();
+        let held = state.queue.held();
+        let final_now = usize::from(!matches!(outcome, Outcome::Retryable(_)));
+        state.admission.answered(final_now, now.saturating_duration_since(start), held, now);
         match outcome {
-            Outcome::Retryable(cause) => self.retry_or_settle(job, cause, report.retry_after),
-            outcome => self.settle(job, outcome),
+            Outcome::Retryable(cause) => self.retry_or_settle(state, job, cause, report.retry_after, now),
+            outcome => self.settle(state, job, outcome),
         }
     }
 
-    fn retry_or_settle(&self, mut job: Job, cause: Cause, retry_after: Option<Duration>) {
+    fn retry_or_settle(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        mut job: Job,
+        cause: Cause,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) {
         self.stats.failures.add(cause, 1);
         job.attempts += 1;
-        let now = now();
         let due =
             self.limits.retry.delay(job.attempts, retry_after, fastrand::f64()).map(|pause| now + pause);
         match due {
             Some(due) if due < job.deadline && job.ticket.is_wanted() => {
                 self.stats.retries.fetch_add(1, Ordering::Relaxed);
-                let mut state = self.lock();
                 let earlier = state.queue.next_due().is_none_or(|first| due < first);
                 state.queue.park(job, due);
                 self.gauge(&state);
@@ -241,23 +257,18 @@ impl Lane {
                     self.parked.notify_one();
                 }
             }
-            _ => self.settle(job, Outcome::Retryable(cause)),
+            _ => self.settle(state, job, Outcome::Retryable(cause)),
         }
     }
 
-    fn settle(&self, job: Job, outcome: Outcome) {
-        let now = now();
-        let mut state = self.lock();
-        let held = state.queue.held();
+    fn settle(&self, mut state: MutexGuard<'_, State>, job: Job, outcome: Outcome) {
         if outcome == Outcome::Delivered {
-            state.admission.delivered(1, held, now);
             self.stats.records_delivered.fetch_add(1, Ordering::Relaxed);
-        } else {
-            state.admission.tick(held, now);
         }
-        // After close() the queue was replaced by an empty one that knows nothing of this job.
-        if held > 0 && state.queue.finish(job.digest) {
-            self.work.notify_one();
+        // After close() the queue was replaced by an empty one that knows nothing of this job. A later version that
+        // may go now needs no wake-up: the worker that settled this one looks for work next.
+        if state.queue.held() > 0 {
+            state.queue.finish(&job);
         }
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
         self.gauge(&state);

@@ -170,7 +170,7 @@ fn start_lanes(
     let mut lanes = Vec::new();
     for (name, destination) in &config.destinations {
         let target = targets.remove(name).ok_or_else(|| RouteError::UnknownDestination(name.clone()))?;
-        let limits = lane_limits(destination, target.concurrency(), config.service.max_concurrent_records);
+        let limits = lane_limits(destination, target.concurrency(), &config.service);
         let lane = Lane::new(name.clone(), target, limits, Instant::now());
         lane.start(workers);
         lanes.push(lane);
@@ -178,11 +178,12 @@ fn start_lanes(
     Ok(lanes)
 }
 
-fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, window: NonZeroUsize) -> lane::Limits {
+fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, service: &Service) -> lane::Limits {
     let workers = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
     lane::Limits {
         workers: workers.get().min(WORKERS_MAX),
-        held_max: destination.max_queued.min(window.get()),
+        held_max: destination.max_queued.min(service.max_concurrent_records.get()),
+        held_bytes_max: service.max_concurrent_bytes.get(),
         retry: RetryPolicy::new(destination.max_attempts),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One version of a record is on its way at a time; later versions of the same key wait behind it, in order,
 //! and everything else goes in parallel. A record that failed is parked until it is due again and delays
-//! only its own key. Pure: the clock is an argument.
+//! only its own key. Whatever may go goes in the order of the deadlines, so that a key with many versions does
+//! not get ahead of those that came before them. Pure: the clock is an argument.
 
 use std::{
     cmp::Reverse,
@@ -33,18 +34,25 @@ pub struct Job {
 /// Jobs of one lane that are not in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
+    /// New jobs, in the order they came.
     ready: VecDeque<Job>,
+    /// Jobs that may go after they had to wait, by deadline.
+    delayed: BinaryHeap<Reverse<At>>,
     /// Every key with a job that is ready, parked or in flight, and the later versions behind it.
     keys: HashMap<Digest, VecDeque<Job>, RandomState>,
-    parked: BinaryHeap<Reverse<Parked>>,
-    parked_so_far: u64,
+    /// Jobs that wait for another attempt, by when it is due.
+    parked: BinaryHeap<Reverse<At>>,
+    ordered_so_far: u64,
     /// Jobs handed in and not finished, those in flight included.
     held: usize,
+    /// Bytes of their bodies.
+    held_bytes: usize,
 }
 
+/// A job with the instant that orders it.
 #[derive(Debug)]
-struct Parked {
-    due: Instant,
+struct At {
+    at: Instant,
     order: u64,
     job: Job,
 }
@@ -53,6 +61,7 @@ impl Queue {
     /// Adds a job. True when it can go at once, false when it waits behind an earlier version.
     pub(crate) fn push(&mut self, job: Job) -> bool {
         self.held += 1;
+        self.held_bytes += job.payload.body.len();
         match self.keys.entry(job.digest) {
             std::collections::hash_map::Entry::Occupied(mut busy) => {
                 busy.get_mut().push_back(job);
@@ -68,26 +77,36 @@ impl Queue {
 
     /// The next job to send, skipping those nobody waits for any more.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Job> {
-        while let Some(job) = self.ready.pop_front() {
+        while let Some(job) = self.next() {
             if job.deadline > now && job.ticket.is_wanted() {
                 return Some(job);
             }
-            self.finish(job.digest);
+            self.finish(&job);
         }
         None
     }
 
-    /// Lets the next version of `digest` go, after a job of that key is done with. True when there is one.
-    pub(crate) fn finish(&mut self, digest: Digest) -> bool {
+    fn next(&mut self) -> Option<Job> {
+        let delayed_first = match (self.delayed.peek(), self.ready.front()) {
+            (Some(Reverse(delayed)), Some(ready)) => delayed.at <= ready.deadline,
+            (delayed, _) => delayed.is_some(),
+        };
+        if delayed_first { self.delayed.pop().map(|Reverse(at)| at.job) } else { self.ready.pop_front() }
+    }
+
+    /// Lets the next version of a record go, after `job` is done with. True when there is one.
+    pub(crate) fn finish(&mut self, job: &Job) -> bool {
         self.held -= 1;
-        let Some(waiting) = self.keys.get_mut(&digest) else { return false };
+        self.held_bytes -= job.payload.body.len();
+        let Some(waiting) = self.keys.get_mut(&job.digest) else { return false };
         match waiting.pop_front() {
-            Some(job) => {
-                self.ready.push_front(job);
+            Some(next) => {
+                let delayed = self.at(next.deadline, next);
+                self.delayed.push(delayed);
                 true
             }
             None => {
-                self.keys.remove(&digest);
+                self.keys.remove(&job.digest);
                 false
             }
         }
@@ -95,16 +114,22 @@ impl Queue {
 
     /// Puts a failed job aside until `due`. Its key stays busy.
     pub(crate) fn park(&mut self, job: Job, due: Instant) {
-        self.parked_so_far += 1;
-        self.parked.push(Reverse(Parked { due, order: self.parked_so_far, job }));
+        let parked = self.at(due, job);
+        self.parked.push(parked);
     }
 
-    /// Makes the parked jobs that are due ready, ahead of the others; returns how many.
+    fn at(&mut self, at: Instant, job: Job) -> Reverse<At> {
+        self.ordered_so_far += 1;
+        Reverse(At { at, order: self.ordered_so_far, job })
+    }
+
+    /// Makes the parked jobs that are due ready; returns how many.
     pub(crate) fn unpark(&mut self, now: Instant) -> usize {
         let mut count = 0;
         while self.next_due().is_some_and(|due| due <= now) {
             if let Some(Reverse(parked)) = self.parked.pop() {
-                self.ready.push_front(parked.job);
+                let delayed = self.at(parked.job.deadline, parked.job);
+                self.delayed.push(delayed);
                 count += 1;
             }
         }
@@ -113,12 +138,17 @@ impl Queue {
 
     /// When the next parked job is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.parked.peek().map(|Reverse(parked)| parked.due)
+        self.parked.peek().map(|Reverse(parked)| parked.at)
     }
 
     /// Jobs handed in and not finished, those in flight included.
     pub(crate) fn held(&self) -> usize {
         self.held
+    }
+
+    /// Bytes of their bodies.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Jobs parked.
@@ -127,23 +157,23 @@ impl Queue {
     }
 }
 
-impl PartialEq for Parked {
+impl PartialEq for At {
     fn eq(&self, other: &Self) -> bool {
-        (self.due, self.order) == (other.due, other.order)
+        (self.at, self.order) == (other.at, other.order)
     }
 }
 
-impl Eq for Parked {}
+impl Eq for At {}
 
-impl PartialOrd for Parked {
+impl PartialOrd for At {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Parked {
+impl Ord for At {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due, self.order).cmp(&(other.due, other.order))
+        (self.at, self.order).cmp(&(other.at, other.order))
     }
 }
 
@@ -188,9 +218,10 @@ mod tests {
         let a1 = queue.take(source.now).expect("a1");
         assert_eq!(body(queue.take(source.now)), Some("b1".into()));
         assert!(queue.take(source.now).is_none(), "a2 waits for a1");
-        assert!(queue.finish(a1.digest));
-        assert_eq!(body(queue.take(source.now)), Some("a2".into()));
-        assert!(!queue.finish(Digest([1; 20])));
+        assert!(queue.finish(&a1));
+        let a2 = queue.take(source.now).expect("a2");
+        assert_eq!(&*a2.payload.body, b"a2");
+        assert!(!queue.finish(&a2));
         assert!(queue.push(source.job(1, "a3")), "the key is free again");
     }
 
@@ -223,5 +254,25 @@ mod tests {
         source.replies.abandon();
         queue.push(source.job(2, "connection gone"));
         assert!(queue.take(source.now).is_none());
+    }
+
+    #[test]
+    fn a_hot_key_does_not_get_ahead_of_what_came_before_its_versions() {
+        let (mut source, mut queue) = (Source::new(), Queue::default());
+        let mut push = |queue: &mut Queue, key, body| {
+            source.now += Duration::from_millis(1);
+            queue.push(source.job(key, body));
+            source.now
+        };
+        push(&mut queue, 1, "a1");
+        push(&mut queue, 1, "a2");
+        push(&mut queue, 2, "b1");
+        let now = push(&mut queue, 1, "a3");
+        let mut order = Vec::new();
+        while let Some(job) = queue.take(now) {
+            queue.finish(&job);
+            order.push(body(Some(job)).expect("a body"));
+        }
+        assert_eq!(order, ["a1", "a2", "b1", "a3"]);
     }
 }

@@ -87,13 +87,20 @@ impl Target for Scripted {
 pub struct Setup {
     pub targets: Vec<Arc<Scripted>>,
     pub window_records: usize,
+    pub window_bytes: usize,
     pub attempts_max: u32,
     pub held_max: usize,
 }
 
 impl Setup {
     pub fn to(targets: impl Into<Vec<Arc<Scripted>>>) -> Self {
-        Self { targets: targets.into(), window_records: 32_768, attempts_max: 1, held_max: 32_768 }
+        Self {
+            targets: targets.into(),
+            window_records: 32_768,
+            window_bytes: 64 << 20,
+            attempts_max: 1,
+            held_max: 32_768,
+        }
     }
 
     /// One connection on which records of namespace `test` go to all targets, except set `skip`.
@@ -118,6 +125,7 @@ impl Setup {
                 let limits = lane::Limits {
                     workers: target.concurrency,
                     held_max: self.held_max,
+                    held_bytes_max: self.window_bytes,
                     retry: RetryPolicy::new(self.attempts_max),
                 };
                 let lane = Lane::new(name, Arc::clone(target) as _, limits, Instant::now().into_std());
@@ -127,7 +135,7 @@ impl Setup {
             .collect();
         let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Shared {
-            window: Window::new(self.window_records, 64 << 20),
+            window: Window::new(self.window_records, self.window_bytes),
             lanes,
             metrics: Arc::new(Metrics::default()),
             limits: Limits {
@@ -217,6 +225,25 @@ pub fn record_with_digest(set: Option<&str>, digest: [u8; 20], n: i64) -> Vec<u8
     message.bin(b"n", &Particle::Integer(n));
     message.finish();
     bytes
+}
+
+/// A record with a text of `bytes` bytes.
+pub fn large_record(key: u8, bytes: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let head = Head {
+        change: Change::Replace,
+        namespace: b"test",
+        set: None,
+        digest: [key; 20],
+        user_key: None,
+        generation: 1,
+        ttl_seconds: 0,
+        lut_unix_ms: None,
+    };
+    let mut message = Message::begin(&mut out, &head);
+    message.bin(b"text", &Particle::String(&vec![b'x'; bytes]));
+    message.finish();
+    out
 }
 
 /// The value of bin `n` in a body.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use adapters::Outcome;
 use tokio::{io::AsyncReadExt, time::Instant};
 
-use crate::harness::{Scripted, Setup, n_of, pause, record_with_digest};
+use crate::harness::{Scripted, Setup, large_record, n_of, pause, record_with_digest};
 
 /// 100 records a second are possible, the source keeps 4,000 in flight: forty seconds of work.
 #[tokio::test(start_paused = true)]
@@ -56,4 +56,77 @@ async fn the_destination_runs_at_its_full_rate_and_nothing_accepted_expires() {
     let possible = RATE * 60;
     assert!(seen.len() as u64 > possible * 95 / 100, "{} of {possible} requests were made", seen.len());
     assert!(delivered.len() as u64 > possible * 90 / 100, "{} confirmed", delivered.len());
+}
+
+/// What a source saw that keeps `in_flight` records unanswered on one connection for `seconds`.
+#[derive(Debug, Default)]
+struct Seen {
+    confirmed: u64,
+    expired: u64,
+    refused: u64,
+    slowest: Duration,
+}
+
+async fn offer(target: std::sync::Arc<Scripted>, in_flight: usize, seconds: u64) -> Seen {
+    let mut peer = Setup::to([target]).start();
+    let start = Instant::now();
+    let mut sent = std::collections::VecDeque::new();
+    let mut seen = Seen::default();
+    let mut next = 0_u32;
+    let mut ack = [0; 30];
+    loop {
+        while sent.len() < in_flight {
+            let mut digest = [0; 20];
+            digest[..4].copy_from_slice(&next.to_be_bytes());
+            peer.send(&record_with_digest(None, digest, next.into())).await;
+            sent.push_back(Instant::now());
+            next += 1;
+        }
+        let rest = Duration::from_secs(seconds).saturating_sub(start.elapsed());
+        if tokio::time::timeout(rest, peer.stream.read_exact(&mut ack)).await.is_err() {
+            return seen;
+        }
+        seen.slowest = seen.slowest.max(sent.pop_front().unwrap().elapsed());
+        match ack[13] {
+            0 => seen.confirmed += 1,
+            9 => seen.expired += 1,
+            _ => seen.refused += 1,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_requests_are_confirmed_too_and_what_is_accepted_does_not_expire() {
+    for (workers, ms, spread_ms) in
+        [(1, 3_000, 0), (1, 5_000, 0), (100, 200, 100), (100, 3_000, 1_500), (100, 5_000, 0)]
+    {
+        let target = Scripted::new(workers, move |_, index| async move {
+            pause(ms + index as u64 * 7_919 % (spread_ms + 1) - spread_ms / 2).await;
+            Outcome::Delivered
+        });
+        let possible = 60 * 1_000 * workers as u64 / ms;
+        let seen = offer(target, 5_000, 60).await;
+        let what = format!("{workers} requests of {ms} ms: {possible} possible, {seen:?}");
+        assert!(seen.expired <= workers as u64, "only before it is known how slow requests are: {what}");
+        assert!(seen.confirmed >= possible * 80 / 100, "{what}");
+        assert!(seen.slowest < Duration::from_secs(10), "{what}");
+    }
+}
+
+/// Answered at their deadlines, records leave the window; the destination that hangs still holds them.
+#[tokio::test(start_paused = true)]
+async fn a_hung_destination_holds_no_more_bytes_than_the_window() {
+    let target = Scripted::new(100, |_, _| async {
+        pause(60_000).await;
+        Outcome::Delivered
+    });
+    let mut setup = Setup::to([target.clone()]);
+    setup.window_bytes = 1 << 20;
+    let mut peer = setup.start();
+    for key in 1..=50 {
+        peer.send(&large_record(key, 100_000)).await;
+        pause(1_000).await;
+    }
+    let held_bytes = target.seen().iter().map(String::len).sum::<usize>();
+    assert!(held_bytes <= 1 << 20, "{held_bytes} bytes in {} requests", target.seen().len());
 }
