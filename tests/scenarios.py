@@ -24,6 +24,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 # 8 bins beside id and v, a record of about 480 bytes on the wire.
 RECORD = ["--bins", "8", "--value-bytes", "40", "--types", "string,integer,string,double,string,boolean,string,integer"]
 
+# Ended at the end, however it comes.
+STARTED = []
+
 CONFIG = """
 service:
   port: {port}
@@ -75,10 +78,12 @@ class Run:
         self.receiver = subprocess.Popen([BINARY, "receive", "--listen", f"127.0.0.1:{self.http}", "--ledger",
                                           self.delivered, "--json", *receive],
                                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        STARTED.append(self.receiver)
         self.start_connector()
 
     def start_connector(self):
         self.connector = subprocess.Popen([BINARY, "run", "--config", self.config])
+        STARTED.append(self.connector)
         for _ in range(200):
             try:
                 socket.create_connection(("127.0.0.1", self.port), 0.2).close()
@@ -156,7 +161,7 @@ def overload(name, seconds=60, rate=2_000):
             time.sleep(1)
             rss.append(memory_mib(run.connector.pid, "VmRSS"))
         last, took = run.receiver_counts(), time.monotonic() - start
-        delivered = (last["confirmed"] - first["confirmed"]) / took
+        delivered = (last["delivered"] - first["delivered"]) / took
         source.send_signal(signal.SIGINT)
         report, _ = run.finish(source)
         summary, account = report.get("summary", report), report.get("account", {})
@@ -187,8 +192,12 @@ def main():
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise SystemExit(f"unknown: {unknown}; there are {list(SCENARIOS)}")
-    # Every scenario runs, whatever the ones before it did.
-    good = [SCENARIOS[name]() for name in names]
+    try:
+        # Every scenario runs, whatever the ones before it did.
+        good = [SCENARIOS[name]() for name in names]
+    finally:
+        for process in STARTED:
+            process.kill()
     sys.exit(0 if all(good) else 1)
 
 

@@ -16,7 +16,11 @@ use adapters::{Cause, Outcome, Outcomes, Report, SharedTarget};
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::warn;
 
-use crate::{admission::Admission, metrics::LaneStats, retry::RetryPolicy};
+use crate::{
+    admission::Admission,
+    metrics::LaneStats,
+    retry::{Failing, RetryPolicy},
+};
 
 mod queue;
 
@@ -64,6 +68,7 @@ pub struct Lane {
 struct State {
     queue: Queue,
     admission: Admission,
+    failing: Failing,
     saturated_until: Option<Instant>,
 }
 
@@ -77,7 +82,12 @@ impl Lane {
             name,
             target,
             limits,
-            state: Mutex::new(State { queue: Queue::default(), admission, saturated_until: None }),
+            state: Mutex::new(State {
+                queue: Queue::default(),
+                admission,
+                failing: Failing::default(),
+                saturated_until: None,
+            }),
             work: Notify::new(),
             room: Notify::new(),
             parked: Notify::new(),
@@ -226,7 +236,9 @@ impl Lane {
         let now = now();
         let mut state = self.lock();
         let held = state.queue.held();
-        let final_now = usize::from(!matches!(outcome, Outcome::Retryable(_)));
+        let failed = matches!(outcome, Outcome::Retryable(_));
+        state.failing.attempt(failed);
+        let final_now = usize::from(!failed);
         state.admission.answered(final_now, now.saturating_duration_since(start), held, now);
         match outcome {
             Outcome::Retryable(cause) => self.retry_or_settle(state, job, cause, report.retry_after, now),
@@ -244,8 +256,9 @@ impl Lane {
     ) {
         self.stats.failures.add(cause, 1);
         job.attempts += 1;
-        let due =
-            self.limits.retry.delay(job.attempts, retry_after, fastrand::f64()).map(|pause| now + pause);
+        let failing = state.failing.share();
+        let pause = self.limits.retry.delay(job.attempts, retry_after, failing, fastrand::f64());
+        let due = pause.map(|pause| now + pause);
         match due {
             Some(due) if due < job.deadline && job.ticket.is_wanted() => {
                 self.stats.retries.fetch_add(1, Ordering::Relaxed);

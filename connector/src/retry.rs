@@ -10,31 +10,66 @@ use std::time::Duration;
 pub struct RetryPolicy {
     /// Attempts in all, the first included.
     pub attempts_max: u32,
-    /// Upper bound of the first pause; doubles with each attempt.
-    pub base: Duration,
-    /// Upper bound of any pause that the peer did not ask for.
-    pub cap: Duration,
 }
 
+/// Upper bound of the first pause where failures are the exception. It doubles with each attempt.
+const ISOLATED_BASE: Duration = Duration::from_millis(10);
+
+/// The same where most attempts fail: the destination itself is in trouble and wants to be left alone.
+const TROUBLED_BASE: Duration = Duration::from_millis(100);
+
+/// Upper bound of any pause that the peer did not ask for.
+const CAP: Duration = Duration::from_secs(1);
+
+/// Share of failed attempts above which a destination is in trouble.
+const TROUBLE: f64 = 0.5;
+
 impl RetryPolicy {
-    /// `attempts_max` attempts with pauses that start below 10 ms, so that an isolated failure costs its record
-    /// next to nothing, and end below half a second.
+    /// At most `attempts_max` attempts.
     pub fn new(attempts_max: u32) -> Self {
-        Self { attempts_max, base: Duration::from_millis(10), cap: Duration::from_millis(500) }
+        Self { attempts_max }
     }
 
     /// The pause before the next attempt after `attempts` failed ones, or `None` to stop trying.
     ///
-    /// Full jitter: `jitter` in `0.0..1.0` scales a bound that grows fourfold. A peer that asked for more
-    /// (`Retry-After`) gets it, spread by up to a tenth so that waiting records do not return in one wave.
-    pub fn delay(&self, attempts: u32, retry_after: Option<Duration>, jitter: f64) -> Option<Duration> {
+    /// `failing` is the share of the destination's recent attempts that failed, `jitter` in `0.0..1.0` scales the
+    /// bound (full jitter). An isolated failure costs its record next to nothing; because answers leave in order, it
+    /// would hold back every record behind it too. A peer that asked for more (`Retry-After`) gets it, spread by up to a
+    /// tenth so that waiting records do not return in one wave.
+    pub fn delay(
+        &self,
+        attempts: u32,
+        retry_after: Option<Duration>,
+        failing: f64,
+        jitter: f64,
+    ) -> Option<Duration> {
         if attempts >= self.attempts_max {
             return None;
         }
-        let growth = 4_u32.saturating_pow(attempts.saturating_sub(1));
-        let backoff = self.base.saturating_mul(growth).min(self.cap).mul_f64(jitter);
+        let base = if failing > TROUBLE { TROUBLED_BASE } else { ISOLATED_BASE };
+        let growth = 2_u32.saturating_pow(attempts.saturating_sub(1));
+        let backoff = base.saturating_mul(growth).min(CAP).mul_f64(jitter);
         let asked = retry_after.map(|pause| pause.mul_f64(1.0 + jitter / 10.0));
         Some(asked.map_or(backoff, |asked| asked.max(backoff)))
+    }
+}
+
+/// The share of attempts that failed lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failing(f64);
+
+impl Failing {
+    /// Weight of one attempt: the last hundred or so count.
+    const WEIGHT: f64 = 1.0 / 64.0;
+
+    /// Takes note of one attempt.
+    pub fn attempt(&mut self, failed: bool) {
+        self.0 += (f64::from(u8::from(failed)) - self.0) * Self::WEIGHT;
+    }
+
+    /// The share, 0.0 to 1.0.
+    pub fn share(self) -> f64 {
+        self.0
     }
 }
 
@@ -42,24 +77,41 @@ impl RetryPolicy {
 mod tests {
     use super::*;
 
+    const ISOLATED: f64 = 0.2;
+    const OUTAGE: f64 = 0.9;
+
     #[test]
-    fn pauses_grow_from_almost_nothing_to_the_cap_and_then_stop() {
+    fn pauses_grow_from_almost_nothing_and_then_stop() {
         let policy = RetryPolicy::new(5);
-        let bounds: Vec<_> = (1..=5).map(|attempts| policy.delay(attempts, None, 1.0)).collect();
+        let bounds =
+            |failing| (1..=5).map(|tried| policy.delay(tried, None, failing, 1.0)).collect::<Vec<_>>();
         let ms = |n| Some(Duration::from_millis(n));
-        assert_eq!(bounds, [ms(10), ms(40), ms(160), ms(500), None]);
-        assert_eq!(policy.delay(1, None, 0.0), Some(Duration::ZERO), "full jitter reaches zero");
+        assert_eq!(bounds(ISOLATED), [ms(10), ms(20), ms(40), ms(80), None]);
+        assert_eq!(bounds(OUTAGE), [ms(100), ms(200), ms(400), ms(800), None]);
+        assert_eq!(policy.delay(1, None, OUTAGE, 0.0), Some(Duration::ZERO), "full jitter reaches zero");
+        assert_eq!(RetryPolicy::new(20).delay(15, None, OUTAGE, 1.0), Some(CAP));
     }
 
     #[test]
     fn a_peer_that_asks_for_more_gets_it_with_a_little_spread() {
         let policy = RetryPolicy::new(5);
-        assert_eq!(policy.delay(1, Some(Duration::from_secs(2)), 0.5), Some(Duration::from_millis(2100)));
-        assert_eq!(policy.delay(4, Some(Duration::from_millis(1)), 0.9), Some(Duration::from_millis(450)));
+        let asked = Some(Duration::from_secs(2));
+        assert_eq!(policy.delay(1, asked, ISOLATED, 0.5), Some(Duration::from_millis(2100)));
+        let little = Some(Duration::from_millis(1));
+        assert_eq!(policy.delay(4, little, OUTAGE, 0.5), Some(Duration::from_millis(400)));
     }
 
     #[test]
     fn one_attempt_means_no_retry() {
-        assert_eq!(RetryPolicy::new(1).delay(1, None, 0.5), None);
+        assert_eq!(RetryPolicy::new(1).delay(1, None, ISOLATED, 0.5), None);
+    }
+
+    #[test]
+    fn the_share_of_failures_follows_within_a_hundred_attempts() {
+        let mut failing = Failing::default();
+        (0..100).for_each(|_| failing.attempt(true));
+        assert!(failing.share() > TROUBLE, "{failing:?}");
+        (0..100).for_each(|n| failing.attempt(n % 5 == 0));
+        assert!(failing.share() < TROUBLE, "{failing:?}");
     }
 }
