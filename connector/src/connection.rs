@@ -63,8 +63,8 @@ const RECORD_OVERHEAD_BYTES: usize = 384;
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// A buffer that grew beyond this for one large record is given back.
-const KEEP_BYTES: usize = 1024 * 1024;
+/// A buffer that grew beyond this for large records or answers is given back: ten thousand connections may keep one.
+const KEEP_BYTES: usize = 64 * 1024;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -440,6 +440,9 @@ impl<W: AsyncWrite + Unpin> AckHalf<W> {
         let mut out = Vec::new();
         loop {
             out.clear();
+            if out.capacity() > KEEP_BYTES {
+                out = Vec::new();
+            }
             let now = now();
             let (mut records, mut bytes) = (0, 0);
             let next = replies.collect(now, shared.window.fill(), answers_max, |answer| match answer {
