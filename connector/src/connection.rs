@@ -41,7 +41,8 @@ use crate::{
 /// A record is answered no later than this after it was read. XDR gives up after ten seconds, fixed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
-/// The longest that bytes are assumed to have lain in the socket while the connection did not catch up.
+/// The longest that bytes are assumed to have lain in the socket while the connection did not catch up, unless it is
+/// known that nothing was read for longer.
 const UNREAD_AGE_MAX: Duration = Duration::from_millis(1500);
 
 /// While a connection has caught up within this time, its records may wait for room in a lane.
@@ -63,8 +64,8 @@ const RECORD_OVERHEAD_BYTES: usize = 384;
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// A buffer that grew beyond this for one large record is given back.
-const KEEP_BYTES: usize = 1024 * 1024;
+/// A buffer that grew beyond this for large records or answers is given back: ten thousand connections may keep one.
+const KEEP_BYTES: usize = 64 * 1024;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -134,6 +135,8 @@ pub async fn serve<R, W>(
         read_bytes: shared.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
         inflated: Vec::new(),
         caught_up: now(),
+        read_at: now(),
+        held_back_until: now(),
         replies: Arc::clone(&replies),
         routes,
         facts,
@@ -196,6 +199,10 @@ struct ReadHalf<R> {
     inflated: Vec<u8>,
     /// When the socket was last seen empty: what is read now was sent after that.
     caught_up: Instant,
+    /// When the last read ended.
+    read_at: Instant,
+    /// Until then what is read may have lain in the socket since before a long wait for the window.
+    held_back_until: Instant,
     replies: Arc<Replies>,
     routes: Arc<PortRoutes>,
     facts: NodeFacts,
@@ -231,6 +238,10 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     /// Reads once, and takes note when the socket was empty.
     async fn read(&mut self) -> Result<usize, ConnectionError> {
         self.buffer.reserve(self.read_bytes);
+        let resumed = now();
+        if resumed.saturating_duration_since(self.read_at) > UNREAD_AGE_MAX {
+            self.held_back_until = resumed + UNREAD_AGE_MAX;
+        }
         let mut was_empty = false;
         let before = self.buffer.len();
         let bytes = {
@@ -245,7 +256,12 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         };
         self.adapt_read_bytes(bytes);
         let now = now();
-        self.caught_up = if was_empty { now } else { self.caught_up.max(now - UNREAD_AGE_MAX) };
+        self.read_at = now;
+        if was_empty {
+            self.caught_up = now;
+        } else if now >= self.held_back_until {
+            self.caught_up = self.caught_up.max(now - UNREAD_AGE_MAX);
+        }
         self.tap.bytes(Direction::FromPeer, &self.buffer[before..]);
         Ok(bytes)
     }
@@ -440,6 +456,9 @@ impl<W: AsyncWrite + Unpin> AckHalf<W> {
         let mut out = Vec::new();
         loop {
             out.clear();
+            if out.capacity() > KEEP_BYTES {
+                out = Vec::new();
+            }
             let now = now();
             let (mut records, mut bytes) = (0, 0);
             let next = replies.collect(now, shared.window.fill(), answers_max, |answer| match answer {

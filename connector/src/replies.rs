@@ -21,8 +21,12 @@ use tokio::sync::Notify;
 /// immediate answer would make it spin.
 const REFUSAL_PACE: Duration = Duration::from_millis(100);
 
-/// Known answers a peer may leave unread before nothing more is read from it.
-const KNOWN_MAX: usize = 256;
+/// Bytes of known answers, slots included, that a peer may leave unread before nothing more is read from it. Bytes,
+/// because an info answer can be a thousand times as large as an ack.
+const KNOWN_BYTES_MAX: usize = 32 * 1024;
+
+/// Room for slots that a connection keeps; what a deep pipeline took beyond it is given back once all is answered.
+const KEEP_SLOTS: usize = 1024;
 
 /// The pace where another try soon is futile: the whole destination is at fault, or the record cannot be written.
 const FUTILE_PACE: Duration = Duration::from_secs(1);
@@ -42,8 +46,8 @@ struct State {
     /// Sequence number of the oldest slot.
     base: u64,
     slots: VecDeque<Slot>,
-    /// Slots that hold a known answer.
-    known: usize,
+    /// Bytes of the known answers and their slots.
+    known_bytes: usize,
     /// No further request will come.
     complete: bool,
 }
@@ -53,6 +57,15 @@ enum Slot {
     /// An answer that is known already.
     Known(Vec<u8>),
     Record(Record),
+}
+
+impl Slot {
+    fn known_bytes(&self) -> usize {
+        match self {
+            Self::Known(answer) => answer.capacity() + size_of::<Self>(),
+            Self::Record(_) => 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -99,7 +112,7 @@ impl Replies {
         loop {
             let mut drained = std::pin::pin!(self.drained.notified());
             drained.as_mut().enable();
-            if self.lock().known < KNOWN_MAX {
+            if self.lock().known_bytes < KNOWN_BYTES_MAX {
                 break;
             }
             drained.await;
@@ -127,7 +140,7 @@ impl Replies {
     fn push(&self, slot: Slot) -> u64 {
         let mut state = self.lock();
         let sequence = state.base + state.slots.len() as u64;
-        state.known += usize::from(matches!(slot, Slot::Known(_)));
+        state.known_bytes += slot.known_bytes();
         state.slots.push_back(slot);
         let first = state.slots.len() == 1;
         drop(state);
@@ -159,7 +172,7 @@ impl Replies {
         mut emit: impl FnMut(Answer<'_>),
     ) -> Next {
         let mut state = self.lock();
-        let known_before = state.known;
+        let known_bytes_before = state.known_bytes;
         let mut taken = 0;
         while taken < answers_max {
             let Some(slot) = state.slots.front() else { break };
@@ -171,13 +184,17 @@ impl Replies {
                     Err(_) => break,
                 },
             }
-            let slot = state.slots.pop_front();
-            state.known -= usize::from(matches!(slot, Some(Slot::Known(_))));
+            let known_bytes = slot.known_bytes();
+            state.slots.pop_front();
+            state.known_bytes -= known_bytes;
             state.base += 1;
             taken += 1;
         }
-        if state.known < known_before {
+        if state.known_bytes < known_bytes_before {
             self.drained.notify_one();
+        }
+        if state.slots.is_empty() && state.slots.capacity() > KEEP_SLOTS {
+            state.slots.shrink_to(KEEP_SLOTS);
         }
         match (taken, state.complete) {
             (0, true) => Next::Finished,
@@ -292,6 +309,8 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     const FAR: Duration = Duration::from_secs(8);
@@ -385,5 +404,21 @@ mod tests {
         let (replies, now) = (Arc::new(Replies::default()), Instant::now());
         assert!(record(&replies, now, 0).is_empty());
         assert_eq!(drain(&replies, now).0, [Outcome::Delivered]);
+    }
+
+    #[tokio::test]
+    async fn what_a_peer_leaves_unread_is_bounded_in_bytes_not_in_answers() {
+        let replies = Replies::default();
+        for _ in 0..200 {
+            assert!(
+                replies.push_known(vec![0; 30]).now_or_never().is_some(),
+                "acks of refused messages are small"
+            );
+        }
+        assert!(replies.push_known(vec![0; 1 << 20]).now_or_never().is_some(), "one answer, however large");
+        let mut second = std::pin::pin!(replies.push_known(vec![0; 1 << 20]));
+        assert!(second.as_mut().now_or_never().is_none());
+        replies.collect(Instant::now(), 0.0, 201, |_| {});
+        assert!(second.now_or_never().is_some(), "room again once they are written");
     }
 }

@@ -171,3 +171,20 @@ async fn closing_a_lane_refuses_what_it_still_holds() {
     peer.tasks.shutdown().await;
     assert_eq!(peer.acks(2).await, [18, 18]);
 }
+
+/// The window is full of records that hang, so the next ones lie in the socket, and age there.
+#[tokio::test(start_paused = true)]
+async fn what_lay_in_the_socket_while_the_window_was_full_is_answered_in_time_too() {
+    let target = Scripted::new(64, |_, _| std::future::pending());
+    let mut setup = Setup::to([target]);
+    setup.window_records = 4;
+    let mut peer = setup.start();
+    for n in 1..=5 {
+        peer.send(&record(n, n.into())).await;
+    }
+    pause(100).await;
+    peer.send(&record(6, 6)).await;
+    let start = Instant::now();
+    peer.acks(6).await;
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
