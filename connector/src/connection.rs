@@ -379,7 +379,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
                 "a record cannot be written in the configured format and is held"
             );
             let tickets = self.replies.push_record(arrived, deadline, bytes, 1);
-            tickets.for_each(|ticket| ticket.settle(Outcome::Retryable(Cause::Malformed)));
+            tickets.for_each(|ticket| ticket.refuse(Cause::Malformed));
             return;
         }
         let body = Bytes::from(body);

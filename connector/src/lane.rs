@@ -19,6 +19,7 @@ use tracing::warn;
 use crate::{
     admission::Admission,
     metrics::LaneStats,
+    replies::Ticket,
     retry::{Failing, RetryPolicy},
 };
 
@@ -137,7 +138,7 @@ impl Lane {
         let Err(job) = self.try_enqueue(job) else { return };
         if let Some(job) = self.wait_for_room(job, patience).await {
             self.stats.refused_full.fetch_add(1, Ordering::Relaxed);
-            job.ticket.settle(Outcome::Retryable(Cause::Overloaded));
+            job.ticket.refuse(Cause::Overloaded);
         }
     }
 
@@ -242,7 +243,12 @@ impl Lane {
         state.admission.answered(final_now, now.saturating_duration_since(start), held, now);
         match outcome {
             Outcome::Retryable(cause) => self.retry_or_settle(state, job, cause, report.retry_after, now),
-            outcome => self.settle(state, job, outcome),
+            outcome => {
+                if outcome == Outcome::Delivered {
+                    self.stats.records_delivered.fetch_add(1, Ordering::Relaxed);
+                }
+                self.finish(state, job).settle(outcome);
+            }
         }
     }
 
@@ -256,8 +262,8 @@ impl Lane {
     ) {
         self.stats.failures.add(cause, 1);
         job.attempts += 1;
-        let failing = state.failing.share();
-        let pause = self.limits.retry.delay(job.attempts, retry_after, failing, fastrand::f64());
+        let troubled = state.failing.is_the_rule();
+        let pause = self.limits.retry.delay(job.attempts, retry_after, troubled, fastrand::f64());
         let due = pause.map(|pause| now + pause);
         match due {
             Some(due) if due < job.deadline && job.ticket.is_wanted() => {
@@ -270,14 +276,15 @@ impl Lane {
                     self.parked.notify_one();
                 }
             }
-            _ => self.settle(state, job, Outcome::Retryable(cause)),
+            _ => {
+                let ticket = self.finish(state, job);
+                if troubled { ticket.refuse(cause) } else { ticket.settle(Outcome::Retryable(cause)) }
+            }
         }
     }
 
-    fn settle(&self, mut state: MutexGuard<'_, State>, job: Job, outcome: Outcome) {
-        if outcome == Outcome::Delivered {
-            self.stats.records_delivered.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Takes a job that needs no further attempt out of the queue.
+    fn finish(&self, mut state: MutexGuard<'_, State>, job: Job) -> Ticket {
         // After close() the queue was replaced by an empty one that knows nothing of this job. A later version that
         // may go now needs no wake-up: the worker that settled this one looks for work next.
         if state.queue.held() > 0 {
@@ -287,7 +294,7 @@ impl Lane {
         self.gauge(&state);
         drop(state);
         self.room.notify_one();
-        job.ticket.settle(outcome);
+        job.ticket
     }
 
     /// Makes parked jobs ready when they are due, and keeps the admission's clock going while nothing is delivered.

@@ -78,6 +78,8 @@ struct Record {
     /// Bytes to give back to the window.
     bytes: usize,
     skipped: bool,
+    /// Another try soon would be futile.
+    futile: bool,
 }
 
 /// One answered record, for the window and the metrics.
@@ -131,7 +133,8 @@ impl Replies {
     ) -> impl Iterator<Item = Ticket> + use<> {
         let skipped = tickets == 0;
         let outcome = Outcome::Delivered;
-        let slot = Slot::Record(Record { open: tickets, outcome, arrived, deadline, bytes, skipped });
+        let slot =
+            Slot::Record(Record { open: tickets, outcome, arrived, deadline, bytes, skipped, futile: false });
         let sequence = self.push(slot);
         let replies = Arc::clone(self);
         (0..tickets).map(move |_| Ticket { replies: Some(Arc::clone(&replies)), sequence })
@@ -216,11 +219,12 @@ impl Replies {
         })
     }
 
-    fn settle(&self, sequence: u64, outcome: Outcome) {
+    fn settle(&self, sequence: u64, outcome: Outcome, futile: bool) {
         let mut state = self.lock();
         let Some(index) = sequence.checked_sub(state.base) else { return };
         let Some(Slot::Record(record)) = state.slots.get_mut(index as usize) else { return };
         record.outcome = record.outcome.and(outcome);
+        record.futile |= futile;
         record.open = record.open.saturating_sub(1);
         let due = record.open == 0 && index == 0;
         drop(state);
@@ -255,7 +259,7 @@ impl Record {
             let outcome = outcome.and(Outcome::Retryable(Cause::Timeout));
             return Ok(Answered { outcome, arrived, bytes, skipped });
         }
-        let due = (arrived + pace(outcome, window_fill)).min(self.deadline);
+        let due = (arrived + pace(outcome, self.futile, window_fill)).min(self.deadline);
         if now < due { Err(due) } else { Ok(Answered { outcome, arrived, bytes, skipped }) }
     }
 }
@@ -264,12 +268,12 @@ impl Record {
 ///
 /// The pace shrinks as the window fills, because records waiting for their refusal take room from others, and
 /// what sits unread in the sockets ages too.
-fn pace(outcome: Outcome, window_fill: f64) -> Duration {
+fn pace(outcome: Outcome, futile: bool, window_fill: f64) -> Duration {
     let pace = match outcome {
         Outcome::Delivered | Outcome::Rejected(_) | Outcome::Retryable(Cause::Shutdown) => {
             return Duration::ZERO;
         }
-        Outcome::Retryable(Cause::Overloaded | Cause::Unreachable | Cause::Malformed) => FUTILE_PACE,
+        Outcome::Retryable(_) if futile => FUTILE_PACE,
         Outcome::Retryable(_) => REFUSAL_PACE,
     };
     let room = ((1.0 - window_fill) * 2.0).clamp(0.05, 1.0);
@@ -289,7 +293,14 @@ impl Ticket {
     /// Gives the record its fate at this destination.
     pub fn settle(mut self, outcome: Outcome) {
         if let Some(replies) = self.replies.take() {
-            replies.settle(self.sequence, outcome);
+            replies.settle(self.sequence, outcome, false);
+        }
+    }
+
+    /// Refuses the record for now, and slowly, because another try soon would fail as well.
+    pub fn refuse(mut self, cause: Cause) {
+        if let Some(replies) = self.replies.take() {
+            replies.settle(self.sequence, Outcome::Retryable(cause), true);
         }
     }
 
@@ -302,7 +313,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(replies) = self.replies.take() {
-            replies.settle(self.sequence, Outcome::Retryable(Cause::Shutdown));
+            replies.settle(self.sequence, Outcome::Retryable(Cause::Shutdown), false);
         }
     }
 }
@@ -379,7 +390,7 @@ mod tests {
     fn refusals_are_paced_and_less_so_when_the_window_fills() {
         let (replies, now) = (Arc::new(Replies::default()), Instant::now());
         let tickets = record(&replies, now, 1);
-        tickets.into_iter().for_each(|ticket| ticket.settle(Outcome::Retryable(Cause::Overloaded)));
+        tickets.into_iter().for_each(|ticket| ticket.refuse(Cause::Overloaded));
         assert_eq!(drain(&replies, now).1, Next::Wait(Some(now + FUTILE_PACE)));
         let full = replies.collect(now + Duration::from_millis(60), 1.0, 10, |_| {});
         assert_eq!(full, Next::Write, "a full window paces by a twentieth");

@@ -21,9 +21,6 @@ const TROUBLED_BASE: Duration = Duration::from_millis(100);
 /// Upper bound of any pause that the peer did not ask for.
 const CAP: Duration = Duration::from_secs(1);
 
-/// Share of failed attempts above which a destination is in trouble.
-const TROUBLE: f64 = 0.5;
-
 impl RetryPolicy {
     /// At most `attempts_max` attempts.
     pub fn new(attempts_max: u32) -> Self {
@@ -32,21 +29,21 @@ impl RetryPolicy {
 
     /// The pause before the next attempt after `attempts` failed ones, or `None` to stop trying.
     ///
-    /// `failing` is the share of the destination's recent attempts that failed, `jitter` in `0.0..1.0` scales the
-    /// bound (full jitter). An isolated failure costs its record next to nothing; because answers leave in order, it
+    /// `troubled` says that most of the destination's recent attempts failed, `jitter` in `0.0..1.0` scales the bound
+    /// (full jitter). An isolated failure costs its record next to nothing; because answers leave in order, it
     /// would hold back every record behind it too. A peer that asked for more (`Retry-After`) gets it, spread by up to a
     /// tenth so that waiting records do not return in one wave.
     pub fn delay(
         &self,
         attempts: u32,
         retry_after: Option<Duration>,
-        failing: f64,
+        troubled: bool,
         jitter: f64,
     ) -> Option<Duration> {
         if attempts >= self.attempts_max {
             return None;
         }
-        let base = if failing > TROUBLE { TROUBLED_BASE } else { ISOLATED_BASE };
+        let base = if troubled { TROUBLED_BASE } else { ISOLATED_BASE };
         let growth = 2_u32.saturating_pow(attempts.saturating_sub(1));
         let backoff = base.saturating_mul(growth).min(CAP).mul_f64(jitter);
         let asked = retry_after.map(|pause| pause.mul_f64(1.0 + jitter / 10.0));
@@ -67,9 +64,9 @@ impl Failing {
         self.0 += (f64::from(u8::from(failed)) - self.0) * Self::WEIGHT;
     }
 
-    /// The share, 0.0 to 1.0.
-    pub fn share(self) -> f64 {
-        self.0
+    /// Whether more attempts failed than not: the destination itself is in trouble.
+    pub fn is_the_rule(self) -> bool {
+        self.0 > 0.5
     }
 }
 
@@ -77,8 +74,8 @@ impl Failing {
 mod tests {
     use super::*;
 
-    const ISOLATED: f64 = 0.2;
-    const OUTAGE: f64 = 0.9;
+    const ISOLATED: bool = false;
+    const OUTAGE: bool = true;
 
     #[test]
     fn pauses_grow_from_almost_nothing_and_then_stop() {
@@ -110,8 +107,8 @@ mod tests {
     fn the_share_of_failures_follows_within_a_hundred_attempts() {
         let mut failing = Failing::default();
         (0..100).for_each(|_| failing.attempt(true));
-        assert!(failing.share() > TROUBLE, "{failing:?}");
+        assert!(failing.is_the_rule(), "{failing:?}");
         (0..100).for_each(|n| failing.attempt(n % 5 == 0));
-        assert!(failing.share() < TROUBLE, "{failing:?}");
+        assert!(!failing.is_the_rule(), "{failing:?}");
     }
 }

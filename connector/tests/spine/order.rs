@@ -117,3 +117,30 @@ async fn one_request_in_twenty_failing_costs_less_than_a_tenth_of_the_rate() {
     let (clean, failing) = (run(false).await, run(true).await);
     assert!(failing < clean.mul_f64(1.0 / 0.9), "{clean:?} without failures, {failing:?} with");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_fails_alone_is_refused_soon_and_one_of_many_slowly() {
+    async fn refused_after(everything_fails: bool) -> Duration {
+        let target = Scripted::new(4, move |body, _| async move {
+            pause(1).await;
+            let fails = everything_fails || n_of(&body) == 100;
+            if fails { Outcome::Retryable(Cause::Overloaded) } else { Outcome::Delivered }
+        });
+        let mut setup = Setup::to([target]);
+        setup.attempts_max = 2;
+        let mut peer = setup.start();
+        // What came before decides what a failure means.
+        for n in 0..100 {
+            peer.send(&record(n, n.into())).await;
+        }
+        peer.acks(100).await;
+        let start = Instant::now();
+        peer.send(&record(100, 100)).await;
+        assert_eq!(peer.ack().await, 18);
+        start.elapsed()
+    }
+    let alone = refused_after(false).await;
+    assert!(alone >= Duration::from_millis(100) && alone < Duration::from_millis(150), "{alone:?}");
+    let with_all = refused_after(true).await;
+    assert!(with_all > Duration::from_millis(900) && with_all < Duration::from_millis(1_500), "{with_all:?}");
+}
