@@ -5,7 +5,7 @@ use std::time::Duration;
 use adapters::Outcome;
 use tokio::{io::AsyncReadExt, time::Instant};
 
-use crate::harness::{Scripted, Setup, large_record, n_of, pause, record_with_digest};
+use crate::harness::{Peer, Scripted, Setup, large_record, n_of, pause, record_with_digest};
 
 /// 100 records a second are possible, the source keeps 4,000 in flight: forty seconds of work.
 #[tokio::test(start_paused = true)]
@@ -67,8 +67,7 @@ struct Seen {
     slowest: Duration,
 }
 
-async fn offer(target: std::sync::Arc<Scripted>, in_flight: usize, seconds: u64) -> Seen {
-    let mut peer = Setup::to([target]).start();
+async fn offer(mut peer: Peer, in_flight: usize, seconds: u64) -> Seen {
     let start = Instant::now();
     let mut sent = std::collections::VecDeque::new();
     let mut seen = Seen::default();
@@ -105,7 +104,7 @@ async fn slow_requests_are_confirmed_too_and_what_is_accepted_does_not_expire() 
             Outcome::Delivered
         });
         let possible = 60 * 1_000 * workers as u64 / ms;
-        let seen = offer(target, 5_000, 60).await;
+        let seen = offer(Setup::to([target]).start(), 5_000, 60).await;
         let what = format!("{workers} requests of {ms} ms: {possible} possible, {seen:?}");
         assert!(seen.expired <= workers as u64, "only before it is known how slow requests are: {what}");
         assert!(seen.confirmed >= possible * 80 / 100, "{what}");
@@ -129,4 +128,18 @@ async fn a_hung_destination_holds_no_more_bytes_than_the_window() {
     }
     let held_bytes = target.seen().iter().map(String::len).sum::<usize>();
     assert!(held_bytes <= 1 << 20, "{held_bytes} bytes in {} requests", target.seen().len());
+}
+
+/// The source keeps ten windows unanswered, so most of its records lie in the socket for a while.
+#[tokio::test(start_paused = true)]
+async fn a_window_smaller_than_what_is_offered_makes_no_record_late() {
+    let target = Scripted::new(10, |_, _| async {
+        pause(100).await;
+        Outcome::Delivered
+    });
+    let mut setup = Setup::to([target]);
+    setup.window_records = 1_000;
+    let seen = offer(setup.start(), 10_000, 15).await;
+    assert!(seen.slowest < Duration::from_secs(10), "{seen:?}");
+    assert!(seen.confirmed >= 1_500 * 90 / 100, "{seen:?}");
 }
