@@ -15,7 +15,7 @@ use adapters::{Cause, Outcome, Payload};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    sync::watch,
+    sync::{Semaphore, watch},
     time::Sleep,
 };
 use tracing::{debug, info, warn};
@@ -60,6 +60,12 @@ const ANSWERS_MAX: usize = 1024;
 /// Bookkeeping of one record in process, beside its bytes: slot, job and hash entries.
 const RECORD_OVERHEAD_BYTES: usize = 384;
 
+/// Frames beyond this need leave to be put together, because their connections could be thousands.
+const LARGE_FRAME_BYTES: usize = 128 * 1024;
+
+/// Bytes of large frames that may be on their way together. One larger than this goes alone.
+pub const ASSEMBLING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Bytes read at a time unless configured: the most when much comes, the least on an idle connection.
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -78,6 +84,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Limits and switches.
     pub limits: Limits,
+    /// Bytes of large frames that may still begin to arrive: [`ASSEMBLING_BYTES_MAX`] permits when idle.
+    pub assembling: Semaphore,
     /// Turns true when the connector stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -216,8 +224,19 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let mut stop = shared.stop.clone();
         let mut stall = std::pin::pin!(tokio::time::sleep(FRAME_WITHIN));
         let mut partial_since = None;
+        let mut room = None;
         loop {
             let used = self.take_frames().await?;
+            let frame_bytes = frame::needed(&self.buffer);
+            if frame_bytes <= LARGE_FRAME_BYTES {
+                room = None;
+            } else if room.is_none() {
+                let bytes = frame_bytes.min(ASSEMBLING_BYTES_MAX) as u32;
+                room = tokio::select! {
+                    () = stopped(&mut stop) => return Ok(()),
+                    room = shared.assembling.acquire_many(bytes) => room.ok(),
+                };
+            }
             if self.buffer.is_empty() {
                 partial_since = None;
                 if self.buffer.capacity() > self.read_bytes.max(READ_BYTES_MIN) * 4 {

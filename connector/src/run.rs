@@ -11,7 +11,7 @@ use std::{
 use adapters::SharedTarget;
 use tokio::{
     net::TcpListener,
-    sync::{oneshot, watch},
+    sync::{Semaphore, oneshot, watch},
     task::{JoinError, JoinSet},
 };
 use tracing::{info, warn};
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
     config::{Config, Destination, Service},
-    connection::{Limits, Shared},
+    connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
     lane::{self, Lane},
     listener::{self, Reception},
     logging::{self, LogHandle},
@@ -108,6 +108,7 @@ pub async fn run(
         lanes: lanes.clone(),
         metrics: Arc::clone(&metrics),
         limits: limits(&config.service),
+        assembling: Semaphore::new(ASSEMBLING_BYTES_MAX),
         stop: stopping.clone(),
     });
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adapters::{Cause, Outcome};
+use esp_connector::connection::ASSEMBLING_BYTES_MAX;
 use tokio::{io::AsyncReadExt, time::Instant};
 
 use crate::harness::{Scripted, Setup, n_of, pause, record, record_in};
@@ -187,4 +188,22 @@ async fn what_lay_in_the_socket_while_the_window_was_full_is_answered_in_time_to
     let start = Instant::now();
     peer.acks(6).await;
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_waits_for_leave_and_small_ones_do_not() {
+    let target = Scripted::new(1, |_, _| async { Outcome::Delivered });
+    let mut peer = Setup::to([target]).start();
+    let shared = std::sync::Arc::clone(&peer.shared);
+    let others = shared.assembling.acquire_many(ASSEMBLING_BYTES_MAX as u32).await.unwrap();
+    peer.send(&record(1, 1)).await;
+    assert_eq!(peer.ack().await, 0);
+    // A header that promises 8 MiB: the rest is not read while others put theirs together.
+    peer.send(&[2, 3, 0, 0, 0, 128, 0, 0]).await;
+    pause(10).await;
+    let sent = tokio::time::timeout(Duration::from_secs(60), peer.send(&vec![0; 8 << 20])).await;
+    assert!(sent.is_err(), "the pipe takes 1 MiB, the connection nothing");
+    drop(others);
+    let sent = tokio::time::timeout(Duration::from_secs(60), peer.send(&vec![0; 2 << 20])).await;
+    assert!(sent.is_ok(), "read once there is room");
 }

@@ -144,6 +144,7 @@ impl Setup {
                 ack_buffering: true,
                 accept_client_writes: true,
             },
+            assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
             stop: stopping,
         });
         let (ours, theirs) = tokio::io::duplex(1 << 20);
