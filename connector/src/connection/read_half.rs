@@ -1,0 +1,333 @@
+//! The read half: bytes become frames, frames become answers or records on their way, each with its slot in the
+//! reply queue before the next frame is looked at.
+
+use std::{
+    num::NonZeroUsize,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use adapters::{Cause, Payload};
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::Sleep,
+};
+use tracing::warn;
+
+use super::{
+    ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, KEEP_BYTES, Shared, now, stopped,
+};
+use crate::{
+    encode::Encoder,
+    lane::Job,
+    metrics::Ended,
+    notification::ChangeNotification,
+    recorder::{Direction, Tap},
+    replies::Replies,
+    route::{PortRoutes, Route},
+    wire::{
+        ack::{self, ResultCode},
+        frame::{self, Frame, Kind},
+        info::{self, NodeFacts},
+        message::{self, MessageError},
+        security,
+    },
+};
+
+/// The longest that bytes are assumed to have lain in the socket while the connection did not catch up, unless it is
+/// known that nothing was read for longer.
+const UNREAD_AGE_MAX: Duration = Duration::from_millis(1500);
+
+/// While a connection has caught up within this time, its records may wait for room in a lane.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Bookkeeping of one record in process, beside its bytes: slot, job and hash entries.
+const RECORD_OVERHEAD_BYTES: usize = 384;
+
+/// Frames beyond this need leave to be put together, because their connections could be thousands.
+const LARGE_FRAME_BYTES: usize = 128 * 1024;
+
+/// Bytes read at a time unless configured: the most when much comes, the least on an idle connection.
+const READ_BYTES_MAX: usize = 64 * 1024;
+const READ_BYTES_MIN: usize = 4 * 1024;
+
+pub(super) struct ReadHalf<R> {
+    reader: R,
+    buffer: BytesMut,
+    read_bytes: usize,
+    inflated: Vec<u8>,
+    /// When the socket was last seen empty: what is read now was sent after that.
+    caught_up: Instant,
+    /// When the last read ended.
+    read_at: Instant,
+    /// Until then what is read may have lain in the socket since before a long wait for the window.
+    held_back_until: Instant,
+    replies: Arc<Replies>,
+    routes: Arc<PortRoutes>,
+    facts: NodeFacts,
+    tap: Tap,
+    shared: Arc<Shared>,
+}
+
+impl<R: AsyncRead + Unpin> ReadHalf<R> {
+    pub(super) fn new(
+        reader: R,
+        replies: Arc<Replies>,
+        routes: Arc<PortRoutes>,
+        facts: NodeFacts,
+        tap: Tap,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let start = now();
+        Self {
+            reader,
+            buffer: BytesMut::new(),
+            read_bytes: shared.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
+            inflated: Vec::new(),
+            caught_up: start,
+            read_at: start,
+            held_back_until: start,
+            replies,
+            routes,
+            facts,
+            tap,
+            shared,
+        }
+    }
+
+    /// Reads until the peer closes, the stream breaks, or the connector stops.
+    pub(super) async fn run(&mut self) -> Result<(), ConnectionError> {
+        let shared = Arc::clone(&self.shared);
+        let mut stop = shared.stop.clone();
+        let mut stall = std::pin::pin!(tokio::time::sleep(FRAME_WITHIN));
+        let mut partial_since = None;
+        let mut room = None;
+        loop {
+            let used = self.take_frames().await?;
+            let frame_bytes = frame::needed(&self.buffer);
+            if frame_bytes <= LARGE_FRAME_BYTES {
+                room = None;
+            } else if room.is_none() {
+                let bytes = frame_bytes.min(ASSEMBLING_BYTES_MAX) as u32;
+                room = tokio::select! {
+                    () = stopped(&mut stop) => return Ok(()),
+                    room = shared.assembling.acquire_many(bytes) => room.ok(),
+                };
+            }
+            if self.buffer.is_empty() {
+                partial_since = None;
+                if self.buffer.capacity() > self.read_bytes.max(READ_BYTES_MIN) * 4 {
+                    self.buffer = BytesMut::new();
+                }
+            } else if used || partial_since.is_none() {
+                partial_since = Some(now());
+            }
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return Ok(()),
+                stalled = stalled(stall.as_mut(), partial_since) => return Err(stalled),
+                read = self.read() => if read? == 0 { return Ok(()) },
+            }
+        }
+    }
+
+    /// Reads once, and takes note when the socket was empty.
+    async fn read(&mut self) -> Result<usize, ConnectionError> {
+        self.buffer.reserve(self.read_bytes);
+        let resumed = now();
+        if resumed.saturating_duration_since(self.read_at) > UNREAD_AGE_MAX {
+            self.held_back_until = resumed + UNREAD_AGE_MAX;
+        }
+        let mut was_empty = false;
+        let before = self.buffer.len();
+        let bytes = {
+            let mut read = std::pin::pin!(self.reader.read_buf(&mut self.buffer));
+            std::future::poll_fn(|context| {
+                let poll = read.as_mut().poll(context);
+                // Out of budget means the runtime wants its turn, not that there is nothing to read.
+                was_empty |= poll.is_pending() && tokio::task::coop::has_budget_remaining();
+                poll
+            })
+            .await?
+        };
+        self.adapt_read_bytes(bytes);
+        let now = now();
+        self.read_at = now;
+        if was_empty {
+            self.caught_up = now;
+        } else if now >= self.held_back_until {
+            self.caught_up = self.caught_up.max(now - UNREAD_AGE_MAX);
+        }
+        self.tap.bytes(Direction::FromPeer, &self.buffer[before..]);
+        Ok(bytes)
+    }
+
+    /// Reads grow with what really comes, never by what a header promises: thousands of idle connections stay small.
+    fn adapt_read_bytes(&mut self, read: usize) {
+        if self.shared.limits.read_bytes.is_none() {
+            self.read_bytes = match read {
+                read if read >= self.read_bytes => (self.read_bytes * 2).min(READ_BYTES_MAX),
+                read if read < self.read_bytes / 4 => (self.read_bytes / 2).max(READ_BYTES_MIN),
+                _ => self.read_bytes,
+            };
+        }
+    }
+
+    /// Handles every whole frame in the buffer; true if there was one.
+    async fn take_frames(&mut self) -> Result<bool, ConnectionError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.take_frames_of(&mut buffer).await;
+        self.buffer = buffer;
+        result
+    }
+
+    async fn take_frames_of(&mut self, buffer: &mut BytesMut) -> Result<bool, ConnectionError> {
+        let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let mut any = false;
+        while let Some(frame) = frame::next(buffer, self.shared.limits.frame_bytes_max)? {
+            let bytes = frame.bytes.len();
+            self.handle(frame, now_unix_ms).await;
+            buffer.advance(bytes);
+            any = true;
+        }
+        Ok(any)
+    }
+
+    async fn handle(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
+        match frame.kind {
+            Kind::Message => self.message(frame.body(), now_unix_ms).await,
+            Kind::Compressed => {
+                let mut inflated = std::mem::take(&mut self.inflated);
+                match frame::inflate(frame, self.shared.limits.frame_bytes_max, &mut inflated) {
+                    Ok(frame) => self.message(frame.body(), now_unix_ms).await,
+                    Err(error) => self.refuse(&error).await,
+                }
+                if inflated.capacity() <= KEEP_BYTES {
+                    self.inflated = inflated;
+                }
+            }
+            Kind::Info => {
+                self.shared.metrics.info_request();
+                let mut answer = Vec::new();
+                info::answer(frame.body(), &self.facts, &mut answer);
+                self.replies.push_known(answer).await;
+            }
+            Kind::Security => {
+                let mut answer = Vec::new();
+                security::answer(frame.body(), &mut answer);
+                self.replies.push_known(answer).await;
+            }
+        }
+    }
+
+    async fn message(&mut self, body: &[u8], now_unix_ms: u64) {
+        let decoded = match message::decode(body, now_unix_ms) {
+            Ok(decoded) => decoded,
+            Err(error) => return self.refuse(&error).await,
+        };
+        let notification = &decoded.notification;
+        let lag_ms = notification.lut_unix_ms.map(|lut| now_unix_ms.saturating_sub(lut));
+        self.shared.metrics.arrived(body.len() + frame::HEADER_BYTES, lag_ms.map(Duration::from_millis));
+        for anomaly in decoded.anomalies.iter() {
+            self.shared.metrics.anomaly(anomaly);
+        }
+        if !notification.xdr && !self.shared.limits.accept_client_writes {
+            self.shared.metrics.ended(Ended::Error(Cause::Unauthorized), Duration::ZERO);
+            return self.answer(ResultCode::Forbidden).await;
+        }
+        let deadline = self.deadline(decoded.transaction_ttl_ms);
+        let routes = Arc::clone(&self.routes);
+        match routes.route(notification.namespace, notification.set) {
+            Route::Skip => {
+                self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+                let none = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 0);
+                debug_assert_eq!(none.count(), 0);
+            }
+            Route::To { encoder, destinations } => {
+                self.dispatch(notification, encoder, destinations, deadline).await;
+            }
+        }
+    }
+
+    /// Writes the record once and hands it to every destination's lane.
+    async fn dispatch(
+        &mut self,
+        notification: &ChangeNotification<'_>,
+        encoder: &Encoder,
+        destinations: &[usize],
+        deadline: Instant,
+    ) {
+        let mut body = Vec::with_capacity(512);
+        let encoded = encoder.encode(notification, &mut body);
+        if encoder.hides_a_bin(notification) {
+            self.shared.metrics.anomaly("bin-hidden-by-metadata");
+        }
+        let bytes = body.len() + RECORD_OVERHEAD_BYTES;
+        self.shared.window.enter(bytes).await;
+        let arrived = now();
+        if let Err(error) = encoded {
+            // No retry helps before the record or the configuration changes. Without a place for dead letters the
+            // record is held: refused for now, so that it is not lost.
+            warn!(
+                namespace = %notification.namespace.escape_ascii(),
+                digest = %notification.digest,
+                %error,
+                "a record cannot be written in the configured format and is held"
+            );
+            let tickets = self.replies.push_record(arrived, deadline, bytes, 1);
+            tickets.for_each(|ticket| ticket.refuse(Cause::Malformed));
+            return;
+        }
+        let body = Bytes::from(body);
+        let content_type = encoder.content_type();
+        let patience = self.caught_up + PATIENCE;
+        let tickets = self.replies.push_record(arrived, deadline, bytes, destinations.len());
+        for (ticket, destination) in tickets.zip(destinations) {
+            let payload = Payload { body: body.clone(), content_type, count: NonZeroUsize::MIN };
+            let job = Job { digest: notification.digest, payload, ticket, deadline, attempts: 0 };
+            self.shared.lanes[*destination].enqueue(job, patience).await;
+        }
+    }
+
+    /// By when the record read now must be answered, counted from when it may have been sent.
+    fn deadline(&self, transaction_ttl_ms: u32) -> Instant {
+        let within = match transaction_ttl_ms {
+            0 => ANSWER_WITHIN,
+            ttl_ms => ANSWER_WITHIN.min(Duration::from_millis(ttl_ms.into())),
+        };
+        self.caught_up + within
+    }
+
+    /// Answers a message that cannot be parsed: final, as nothing can be sent.
+    async fn refuse(&mut self, error: &MessageError) {
+        self.shared.metrics.ended(Ended::ParseError, Duration::ZERO);
+        warn!(
+            namespace = error.namespace().map(|namespace| namespace.escape_ascii().to_string()),
+            digest = error.digest().map(|digest| digest.to_string()),
+            %error,
+            "a message cannot be parsed and is refused for good"
+        );
+        self.answer(error.result_code()).await;
+    }
+
+    async fn answer(&self, code: ResultCode) {
+        let mut answer = Vec::with_capacity(ack::ACK_BYTES);
+        ack::encode(code, &mut answer);
+        self.replies.push_known(answer).await;
+    }
+}
+
+/// Ends when a frame has been incomplete for too long. The timer is armed seldom: it is only read when it fires.
+async fn stalled(mut timer: Pin<&mut Sleep>, partial_since: Option<Instant>) -> ConnectionError {
+    let Some(since) = partial_since else { std::future::pending().await };
+    let due = tokio::time::Instant::from(since + FRAME_WITHIN);
+    loop {
+        timer.as_mut().await;
+        if timer.deadline() >= due {
+            return ConnectionError::Stalled;
+        }
+        timer.as_mut().reset(due);
+    }
+}
