@@ -18,11 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -64,8 +60,8 @@ struct Shared {
     arrived: watch::Sender<usize>,
     /// Requests that got a success.
     confirmed: Mutex<Vec<Request>>,
-    /// Answers may go out; a test may hold them back.
-    gate: Semaphore,
+    /// How many requests may have their answer, in order of arrival; a test may hold the others back.
+    passing: watch::Sender<usize>,
 }
 
 impl fmt::Debug for Receiver {
@@ -82,17 +78,17 @@ impl Receiver {
 
     /// Answers what `answer` says, which gets the request and how many came before.
     pub async fn answering(answer: impl Fn(&Request, usize) -> StatusCode + Send + Sync + 'static) -> Self {
-        Self::with_gate(answer, Semaphore::MAX_PERMITS).await
+        Self::passing(answer, usize::MAX).await
     }
 
     /// Answers 200, but only as many requests as [`Receiver::let_pass`] says.
     pub async fn held() -> Self {
-        Self::with_gate(|_, _| StatusCode::OK, 0).await
+        Self::passing(|_, _| StatusCode::OK, 0).await
     }
 
-    async fn with_gate(
+    async fn passing(
         answer: impl Fn(&Request, usize) -> StatusCode + Send + Sync + 'static,
-        open: usize,
+        requests: usize,
     ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -100,7 +96,7 @@ impl Receiver {
             answer: Box::new(answer),
             arrived: watch::Sender::new(0),
             confirmed: Mutex::default(),
-            gate: Semaphore::new(open),
+            passing: watch::Sender::new(requests),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, accepting }
@@ -125,9 +121,9 @@ impl Receiver {
         }
     }
 
-    /// Lets `count` more of the held requests have their answer.
+    /// Lets the `count` oldest of the held requests have their answer.
     pub fn let_pass(&self, count: usize) {
-        self.shared.gate.add_permits(count);
+        self.shared.passing.send_modify(|passing| *passing += count);
     }
 }
 
@@ -166,9 +162,9 @@ async fn serve(
         before = *so_far;
         *so_far += 1;
     });
-    if let Ok(permit) = shared.gate.acquire().await {
-        permit.forget();
-    }
+    let mut passing = shared.passing.subscribe();
+    // The sender lives as long as the receiver of requests does.
+    let _ = passing.wait_for(|&passing| passing > before).await;
     let answer = (shared.answer)(&request, before);
     if answer.is_success() {
         shared.confirmed.lock().unwrap().push(request);

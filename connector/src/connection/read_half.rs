@@ -22,6 +22,7 @@ use super::{
 use crate::{
     encode::Encoder,
     lane::Job,
+    logging::Limited,
     metrics::Ended,
     notification::ChangeNotification,
     recorder::{Direction, Tap},
@@ -49,6 +50,9 @@ const RECORD_OVERHEAD_BYTES: usize = 384;
 /// Frames beyond this need leave to be put together, because their connections could be thousands.
 const LARGE_FRAME_BYTES: usize = 128 * 1024;
 
+/// At most one line about held records in this time, on one connection: XDR ships them again for ever.
+const HELD_LOG_EVERY: Duration = Duration::from_secs(1);
+
 /// Bytes read at a time unless configured: the most when much comes, the least on an idle connection.
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -64,6 +68,7 @@ pub(super) struct ReadHalf<R> {
     read_at: Instant,
     /// Until then what is read may have lain in the socket since before a long wait for the window.
     held_back_until: Instant,
+    held_log: Limited,
     replies: Arc<Replies>,
     routes: Arc<PortRoutes>,
     facts: NodeFacts,
@@ -89,6 +94,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             caught_up: start,
             read_at: start,
             held_back_until: start,
+            held_log: Limited::new(HELD_LOG_EVERY),
             replies,
             routes,
             facts,
@@ -270,12 +276,15 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         if let Err(error) = encoded {
             // No retry helps before the record or the configuration changes. Without a place for dead letters the
             // record is held: refused for now, so that it is not lost.
-            warn!(
-                namespace = %notification.namespace.escape_ascii(),
-                digest = %notification.digest,
-                %error,
-                "a record cannot be written in the configured format and is held"
-            );
+            if let Some(suppressed) = self.held_log.allow(arrived) {
+                warn!(
+                    namespace = %notification.namespace.escape_ascii(),
+                    digest = %notification.digest,
+                    %error,
+                    suppressed,
+                    "a record cannot be written in the configured format and is held"
+                );
+            }
             let tickets = self.replies.push_record(arrived, deadline, bytes, 1);
             tickets.for_each(|ticket| ticket.refuse(Cause::Malformed));
             return;
@@ -303,6 +312,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     /// Answers a message that cannot be parsed: final, as nothing can be sent.
     async fn refuse(&mut self, error: &MessageError) {
         self.shared.metrics.ended(Ended::ParseError, Duration::ZERO);
+        // Every one gets its line: XDR does not ship the record again, so this names what was given up.
         warn!(
             namespace = error.namespace().map(|namespace| namespace.escape_ascii().to_string()),
             digest = error.digest().map(|digest| digest.to_string()),
