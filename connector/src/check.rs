@@ -152,12 +152,15 @@ fn route(config: &Config, scope: Scope<'_>) -> [String; 5] {
     let any = |name: Option<&str>| name.map_or_else(|| "any".to_owned(), str::to_owned);
     let (to, format) = match routing {
         None => ("nowhere (no routing): acknowledged".to_owned(), String::new()),
+        Some(Routing::By(_)) => ("by value".to_owned(), String::new()),
         Some(Routing::Skip) => ("nowhere (skip): acknowledged".to_owned(), String::new()),
         Some(Routing::To(names)) => (
             names.join(", "),
             match format {
                 None => String::new(),
                 Some(Format::Json { .. }) => "json".to_owned(),
+                Some(Format::MessagePack) => "message-pack".to_owned(),
+                Some(Format::Avro { .. }) => "avro".to_owned(),
                 Some(Format::FlatJson { metadata_key, .. }) => {
                     format!("flat-json, metadata in `{metadata_key}`")
                 }

@@ -8,7 +8,7 @@
 //! `file` (`shape`), what fits becomes those types, and they become a [`Config`] (`meaning`).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read},
     num::NonZeroUsize,
@@ -189,6 +189,12 @@ pub struct Sections {
     pub format: Option<Format>,
     /// `routing`.
     pub routing: Option<Routing>,
+    /// `batching`.
+    pub batching: Option<Batching>,
+    /// `bin-transforms`.
+    pub bin_transforms: Option<BinTransforms>,
+    /// `record-ordering`. Not for sets.
+    pub record_ordering: Option<RecordOrdering>,
 }
 
 /// One entry of `namespaces`.
@@ -213,16 +219,159 @@ pub struct PortConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `json`: typed bins.
-    Json {
-        /// `stringify-map-keys`: numeric map keys become strings. Default true.
-        stringify_map_keys: bool,
-    },
+    Json(JsonRules),
     /// `flat-json`: bins as plain members.
     FlatJson {
         /// `metadata-key`: the member that holds the metadata.
         metadata_key: String,
+        /// `durable` (ours): which deletes carry the member `durable`. Default: all.
+        durable: DurableMember,
+        /// What both JSON formats share.
+        rules: JsonRules,
+    },
+    /// `message-pack`.
+    MessagePack,
+    /// `avro`.
+    Avro {
+        /// `schema`, or the text of `schema-file`.
+        schema: String,
         /// `stringify-map-keys`: numeric map keys become strings. Default true.
         stringify_map_keys: bool,
+        /// `encoding` (ours). Default raw.
+        encoding: AvroEncoding,
+    },
+}
+
+/// How values become JSON where JSON has no form of its own for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonRules {
+    /// `stringify-map-keys`: numeric map keys become strings. Default true.
+    pub stringify_map_keys: bool,
+    /// `nan-policy` (ours): NaN and the infinities.
+    pub nan_policy: NanPolicy,
+}
+
+impl Default for JsonRules {
+    fn default() -> Self {
+        Self { stringify_map_keys: true, nan_policy: NanPolicy::String }
+    }
+}
+
+/// `nan-policy`: what becomes of NaN and the infinities, which JSON does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NanPolicy {
+    /// `string`: `"NaN"`, `"Infinity"`, `"-Infinity"`, as Java writes them.
+    #[default]
+    String,
+    /// `null`.
+    Null,
+    /// `error`: such a record cannot be written.
+    Error,
+}
+
+/// `durable` of `flat-json`: which deletes carry that member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DurableMember {
+    /// `always`.
+    #[default]
+    Always,
+    /// `when-true`: only durable ones.
+    WhenTrue,
+}
+
+/// `encoding` of `avro`: what stands around the datum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AvroEncoding {
+    /// `raw`: nothing.
+    #[default]
+    Raw,
+    /// `single-object`: a marker and the fingerprint of the schema.
+    SingleObject,
+    /// `ocf`: a whole object container file, schema included, for each request.
+    Ocf,
+}
+
+/// `batching`: several records in one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// `enabled`: false turns batching off where an outer level has it. Default true.
+    pub enabled: bool,
+    /// `body` (ours): how records are put together. Default: by format.
+    pub body: Option<BatchBody>,
+    /// `max-records`: most records in a request.
+    pub max_records: NonZeroUsize,
+    /// `max-bytes`: most bytes in a body, before compression.
+    pub max_bytes: NonZeroUsize,
+    /// `batch-interval`, milliseconds: the longest that a record waits for others.
+    pub interval: Duration,
+}
+
+/// `body` of `batching`: how encoded records are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchBody {
+    /// `json-array`: an array, also around a single record.
+    JsonArray,
+    /// `ndjson`: every record on a line of its own.
+    Ndjson,
+    /// `concatenated`: one after the other, nothing in between.
+    Concatenated,
+}
+
+/// `record-ordering`: no version of a record after a newer one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordOrdering {
+    /// `enable`. Default true where the section stands.
+    pub enabled: bool,
+    /// `lut-cache-ttl-seconds`: how long a last-update time is remembered. Default 30.
+    pub lut_cache_ttl: Duration,
+    /// `lut-cache-max-records` (ours): how many are remembered at most.
+    pub lut_cache_max_records: NonZeroUsize,
+}
+
+/// `bin-transforms`: which bins are sent, and under which names. Exclude wins over include; both go by the
+/// original names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BinTransforms {
+    /// `include`; `None` is `type: all`.
+    pub include: Option<BTreeSet<String>>,
+    /// `exclude`; `None` is `type: all`. Default: empty.
+    pub exclude: Exclude,
+    /// `map`: exact renames. A bin named here is not touched by `transforms`.
+    pub map: BTreeMap<String, String>,
+    /// `transforms`: applied to the remaining names, in order.
+    pub transforms: Vec<NameTransform>,
+}
+
+/// `exclude` of `bin-transforms`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exclude {
+    /// `type: all`: no bin is sent.
+    All,
+    /// `type: specified`; empty for `type: none`.
+    These(BTreeSet<String>),
+}
+
+impl Default for Exclude {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+/// One step that changes a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameTransform {
+    /// `lowercase`.
+    Lowercase,
+    /// `uppercase`.
+    Uppercase,
+    /// `trim`: white space at both ends goes.
+    Trim,
+    /// `regex`: every match is replaced.
+    Regex {
+        /// `pattern`, checked when the file is loaded.
+        pattern: String,
+        /// `replacement`, in which `$1` is the first group.
+        replacement: String,
     },
 }
 
@@ -233,6 +382,32 @@ pub enum Routing {
     To(Vec<String>),
     /// `skip`: nowhere; acknowledged at once.
     Skip,
+    /// `namespace`, `set` and `bin` (ours): by what the record holds.
+    By(RoutingTable),
+}
+
+/// `routing` by the namespace, the set or the value of a bin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingTable {
+    /// What is looked up.
+    pub key: RoutingKey,
+    /// `transforms`: applied to the value before it is looked up.
+    pub transforms: Vec<NameTransform>,
+    /// `destinations`: value to destinations; an empty list skips.
+    pub destinations: BTreeMap<String, Vec<String>>,
+    /// `default`: for every other value, for records without one, and for deletes where a bin decides. Empty skips.
+    pub default: Vec<String>,
+}
+
+/// What a [`RoutingTable`] looks up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoutingKey {
+    /// `mode: namespace`.
+    Namespace,
+    /// `mode: set`.
+    Set,
+    /// `mode: bin`: the value of this bin. Text as it is, integers and booleans as text.
+    Bin(String),
 }
 
 /// `logging`.
@@ -244,8 +419,12 @@ pub struct Logging {
     pub ticker_interval: Duration,
     /// `format`: JSON lines instead of text.
     pub json: bool,
-    /// `file`.
+    /// `file`: log file, rotated daily.
     pub file: Option<PathBuf>,
+    /// `enable-console-logging`: log to standard error too. Always so without a `file`.
+    pub console: bool,
+    /// `max-history`: rotated files kept. Default 30.
+    pub max_history: usize,
 }
 
 #[cfg(test)]

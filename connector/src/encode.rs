@@ -2,6 +2,8 @@
 //!
 //! A format writes straight from the wire bytes of the frame; there is no value tree in between.
 
+use std::borrow::Cow;
+
 use crate::{config::Format, notification::ChangeNotification};
 
 mod flat_json;
@@ -14,27 +16,37 @@ pub struct Encoder {
     format: Format,
 }
 
+/// A format that cannot be used as configured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct FormatError {
+    /// What is wrong and what was expected.
+    pub problem: String,
+}
+
 /// Why a notification cannot be written in the configured format. The record cannot be delivered before the
 /// configuration or the record changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("bin {bin:?}: {problem}")]
+#[error("{place}: {problem}")]
 pub struct EncodeError {
-    /// Name of the bin.
-    pub bin: String,
-    /// What does not fit.
-    pub problem: &'static str,
+    /// What does not fit: a bin, or a field of the format. Never a value.
+    pub place: String,
+    /// Why it does not fit.
+    pub problem: Cow<'static, str>,
 }
 
 impl Encoder {
     /// An encoder for `format`.
-    pub fn new(format: Format) -> Self {
-        Self { format }
+    pub fn new(format: Format) -> Result<Self, FormatError> {
+        Ok(Self { format })
     }
 
     /// Media type of what [`Encoder::encode`] writes.
     pub fn content_type(&self) -> &'static str {
         match self.format {
             Format::Json { .. } | Format::FlatJson { .. } => "application/json",
+            Format::MessagePack => "application/x-msgpack",
+            Format::Avro { .. } => "application/avro",
         }
     }
 
@@ -45,9 +57,12 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         match &self.format {
-            Format::Json { stringify_map_keys } => json::write(notification, *stringify_map_keys, out),
-            Format::FlatJson { metadata_key, stringify_map_keys } => {
-                flat_json::write(notification, metadata_key, *stringify_map_keys, out)
+            Format::Json(rules) => json::write(notification, *rules, out),
+            Format::FlatJson { metadata_key, rules, durable } => {
+                flat_json::write(notification, metadata_key, *durable, *rules, out)
+            }
+            Format::MessagePack | Format::Avro { .. } => {
+                Err(EncodeError { place: "format".to_owned(), problem: "not built in yet".into() })
             }
         }
     }

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 
 use crate::{
     config::{Config, Format, Namespace, Routing, Sections},
-    encode::Encoder,
+    encode::{Encoder, FormatError},
 };
 
 /// Routes of every listening port.
@@ -53,6 +53,9 @@ pub enum RouteError {
     /// Records would be sent in no format.
     #[error("{0} routes records but no `format` applies to them")]
     NoFormat(String),
+    /// The format cannot be used as configured.
+    #[error("the format of {0}: {1}")]
+    Format(String, FormatError),
 }
 
 impl Router {
@@ -132,6 +135,7 @@ impl Builder<'_> {
         let names = match routing {
             None | Some(Routing::Skip) => return Ok(Route::Skip),
             Some(Routing::To(names)) => names,
+            Some(Routing::By(table)) => &table.default,
         };
         let format = levels.iter().find_map(|sections| sections.format.as_ref());
         let format = format.ok_or_else(|| RouteError::NoFormat(place()))?;
@@ -143,16 +147,17 @@ impl Builder<'_> {
                 destinations.push(position);
             }
         }
-        Ok(Route::To { encoder: self.encoder(format), destinations: destinations.into() })
+        Ok(Route::To { encoder: self.encoder(format, place)?, destinations: destinations.into() })
     }
 
-    fn encoder(&self, format: &Format) -> Arc<Encoder> {
+    fn encoder(&self, format: &Format, place: impl Fn() -> String) -> Result<Arc<Encoder>, RouteError> {
         let mut encoders = self.encoders.borrow_mut();
         if let Some((_, encoder)) = encoders.iter().find(|(known, _)| known == format) {
-            return Arc::clone(encoder);
+            return Ok(Arc::clone(encoder));
         }
-        let encoder = Arc::new(Encoder::new(format.clone()));
+        let encoder = Encoder::new(format.clone()).map_err(|error| RouteError::Format(place(), error))?;
+        let encoder = Arc::new(encoder);
         encoders.push((format.clone(), Arc::clone(&encoder)));
-        encoder
+        Ok(encoder)
     }
 }

@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, fs, process::Command};
 
 use e2e::fixtures;
-use esp_connector::{config::Format, encode::Encoder, wire::message};
+use esp_connector::{
+    config::{DurableMember, Format, JsonRules},
+    encode::Encoder,
+    wire::message,
+};
 
 use crate::python;
 
@@ -12,12 +16,19 @@ const NOW_UNIX_MS: u64 = 1_700_000_000_999;
 
 #[test]
 fn json_is_as_the_golden_files_say() {
-    compare("json", Format::Json { stringify_map_keys: true });
+    compare("json", Format::Json(JsonRules::default()));
 }
 
 #[test]
 fn flat_json_is_as_the_golden_files_say() {
-    compare("flat-json", Format::FlatJson { metadata_key: "_meta".to_owned(), stringify_map_keys: true });
+    compare(
+        "flat-json",
+        Format::FlatJson {
+            metadata_key: "_meta".to_owned(),
+            durable: DurableMember::Always,
+            rules: JsonRules::default(),
+        },
+    );
 }
 
 #[test]
@@ -32,7 +43,7 @@ fn the_golden_files_are_what_their_script_writes() {
 fn compare(folder: &str, format: Format) {
     let folder = fixtures::folder("format").join(folder);
     let mut unused: BTreeSet<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let encoder = Encoder::new(format);
+    let encoder = Encoder::new(format).expect("a usable format");
     let records = fixtures::records();
     assert!(records.len() >= 53, "only {} records are left", records.len());
     let mut wrong = Vec::new();

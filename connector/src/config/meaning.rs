@@ -16,7 +16,8 @@ use serde_json::Value;
 mod service;
 
 use super::{
-    Config, Destination, Format, Logging, Namespace, PortConfig, Routing, Sections,
+    Config, Destination, DurableMember, Format, JsonRules, Logging, Namespace, NanPolicy, PortConfig,
+    Routing, Sections,
     file::{self, FormatMode, LogFormat, OneOrMany, SHARED_KEYS, Shared},
     problem::{Findings, join, nearest, shorten},
     tree::Node,
@@ -117,16 +118,17 @@ impl Meaning<'_> {
             None => broken("format").then_some(JSON),
         };
         let routing = file.routing.map(|routing| self.routing(routing, &join(path, "routing")));
-        Sections { format, routing }
+        Sections { format, routing, ..Sections::default() }
     }
 
     fn format(&mut self, file: file::Format, path: &str) -> Format {
         match file {
             file::Format::Full(FormatMode::Json { stringify_map_keys }) => {
-                Format::Json { stringify_map_keys }
+                Format::Json(JsonRules { stringify_map_keys, ..JsonRules::default() })
             }
             file::Format::Full(FormatMode::FlatJson { metadata_key, stringify_map_keys }) => {
-                Format::FlatJson { metadata_key, stringify_map_keys }
+                let rules = JsonRules { stringify_map_keys, ..JsonRules::default() };
+                Format::FlatJson { metadata_key, durable: DurableMember::Always, rules }
             }
             // The shape refused these modes already.
             file::Format::Full(_) => JSON,
@@ -329,7 +331,7 @@ impl Meaning<'_> {
     }
 }
 
-const JSON: Format = Format::Json { stringify_map_keys: true };
+const JSON: Format = Format::Json(JsonRules { stringify_map_keys: true, nan_policy: NanPolicy::String });
 const MAX_NAMESPACE_BYTES: usize = 31;
 const MAX_SET_BYTES: usize = 63;
 
@@ -344,6 +346,8 @@ impl From<file::Logging> for Logging {
             ticker_interval: Duration::from_secs(file.ticker_interval),
             json: file.format == LogFormat::Json,
             file: file.file,
+            console: true,
+            max_history: 30,
         }
     }
 }

@@ -98,7 +98,7 @@ mod tests {
     use crate::config::PortConfig;
 
     fn to(name: &str) -> Sections {
-        Sections { format: None, routing: Some(Routing::To(vec![name.to_owned()])) }
+        Sections { routing: Some(Routing::To(vec![name.to_owned()])), ..Sections::default() }
     }
 
     /// A namespace entry with one set `s`.

@@ -65,9 +65,16 @@ fn every_key_arrives_where_it_belongs() {
 
     let to_all = Some(Routing::To(vec!["all".to_owned()]));
     assert_eq!(config.root.routing, to_all);
-    assert_eq!(config.root.format, Some(Format::Json { stringify_map_keys: false }));
+    assert_eq!(
+        config.root.format,
+        Some(Format::Json(JsonRules { stringify_map_keys: false, ..JsonRules::default() }))
+    );
     let shop = &config.namespaces["shop"];
-    let flat = Format::FlatJson { metadata_key: "meta".to_owned(), stringify_map_keys: false };
+    let flat = Format::FlatJson {
+        metadata_key: "meta".to_owned(),
+        durable: DurableMember::Always,
+        rules: JsonRules { stringify_map_keys: false, ..JsonRules::default() },
+    };
     assert_eq!(shop.sections.format, Some(flat));
     assert_eq!(shop.sets["carts"].routing, Some(Routing::Skip));
     assert_eq!(config.ports[&9901].sections.routing, to_all);

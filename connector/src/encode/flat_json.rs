@@ -5,6 +5,7 @@ use super::{
     json::{bin_error, write_expiry, write_user_key},
     json_value::{write_base64, write_number_or_null, write_text, write_value},
 };
+use crate::config::{DurableMember, JsonRules};
 use crate::notification::{ChangeNotification, Operation};
 
 /// Appends the notification. A bin named like the metadata's member is left out: two members of one name would be
@@ -12,13 +13,14 @@ use crate::notification::{ChangeNotification, Operation};
 pub(super) fn write(
     notification: &ChangeNotification<'_>,
     metadata_key: &str,
-    stringify_map_keys: bool,
+    durable: DurableMember,
+    rules: JsonRules,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     out.push(b'{');
     write_text(metadata_key.as_bytes(), out);
     out.push(b':');
-    write_metadata(notification, out);
+    write_metadata(notification, durable, out);
     for bin in &notification.bins {
         if bin.name == metadata_key.as_bytes() {
             continue;
@@ -26,7 +28,7 @@ pub(super) fn write(
         out.push(b',');
         write_text(bin.name, out);
         out.push(b':');
-        write_value(bin.value, stringify_map_keys, out).map_err(|problem| bin_error(bin, problem))?;
+        write_value(bin.value, rules, out).map_err(|problem| bin_error(bin, problem))?;
     }
     out.push(b'}');
     Ok(())
@@ -34,7 +36,7 @@ pub(super) fn write(
 
 /// Members in the order seen from the vendor's connectors. Set and user key are left out when there are none; a
 /// generation or last-update time that was not shipped is null.
-fn write_metadata(notification: &ChangeNotification<'_>, out: &mut Vec<u8>) {
+fn write_metadata(notification: &ChangeNotification<'_>, durable: DurableMember, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"namespace\":");
     write_text(notification.namespace, out);
     if let Some(set) = notification.set {
@@ -58,6 +60,7 @@ fn write_metadata(notification: &ChangeNotification<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(b",\"exp\":");
             write_expiry(notification.expiry, out);
         }
+        Operation::Delete if durable == DurableMember::WhenTrue => {}
         Operation::Delete => out.extend_from_slice(b",\"durable\":false"),
         Operation::DurableDelete => out.extend_from_slice(b",\"durable\":true"),
     }

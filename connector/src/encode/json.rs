@@ -4,12 +4,13 @@ use super::{
     EncodeError,
     json_value::{Problem, write_base64, write_number_or_null, write_text, write_value},
 };
+use crate::config::JsonRules;
 use crate::notification::{Bin, ChangeNotification, Expiry, Operation, Value};
 
 /// Appends the notification: `msg`, `key`, then what its kind has, in the vendor's order.
 pub(super) fn write(
     notification: &ChangeNotification<'_>,
-    stringify_map_keys: bool,
+    rules: JsonRules,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     match notification.operation {
@@ -27,7 +28,7 @@ pub(super) fn write(
                 if index > 0 {
                     out.push(b',');
                 }
-                write_bin(bin, stringify_map_keys, out).map_err(|problem| bin_error(bin, problem))?;
+                write_bin(bin, rules, out).map_err(|problem| bin_error(bin, problem))?;
             }
             out.extend_from_slice(b"]}");
         }
@@ -55,11 +56,11 @@ pub(super) fn write_expiry(expiry: Expiry, out: &mut Vec<u8>) {
 /// Integers, doubles and text as they are, bytes in Base64.
 pub(super) fn write_user_key(key: Value<'_>, out: &mut Vec<u8>) {
     // A key is a scalar, so nothing in it can fail to be written.
-    let _ = write_value(key, true, out);
+    let _ = write_value(key, JsonRules::default(), out);
 }
 
 pub(super) fn bin_error(bin: &Bin<'_>, problem: Problem) -> EncodeError {
-    EncodeError { bin: String::from_utf8_lossy(bin.name).into_owned(), problem }
+    EncodeError { place: format!("bin {:?}", String::from_utf8_lossy(bin.name)), problem: problem.into() }
 }
 
 /// `[namespace, set, digest, user key]`.
@@ -78,13 +79,13 @@ fn write_key(notification: &ChangeNotification<'_>, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn write_bin(bin: &Bin<'_>, stringify_map_keys: bool, out: &mut Vec<u8>) -> Result<(), Problem> {
+fn write_bin(bin: &Bin<'_>, rules: JsonRules, out: &mut Vec<u8>) -> Result<(), Problem> {
     out.extend_from_slice(b"{\"name\":");
     write_text(bin.name, out);
     out.extend_from_slice(b",\"type\":\"");
     out.extend_from_slice(type_token(bin.value).as_bytes());
     out.extend_from_slice(b"\",\"value\":");
-    write_value(bin.value, stringify_map_keys, out)?;
+    write_value(bin.value, rules, out)?;
     match bin.value {
         Value::List(list) => {
             out.extend_from_slice(if list.ordered() { b",\"ordered\":true" } else { b",\"ordered\":false" });

@@ -5,17 +5,13 @@ use std::io::Write as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::IgnoredAny;
 
-use crate::notification::Value;
+use crate::{config::JsonRules, notification::Value};
 
 /// Why a value cannot be written.
 pub(super) type Problem = &'static str;
 
 /// Appends a value without any type information.
-pub(super) fn write_value(
-    value: Value<'_>,
-    stringify_map_keys: bool,
-    out: &mut Vec<u8>,
-) -> Result<(), Problem> {
+pub(super) fn write_value(value: Value<'_>, rules: JsonRules, out: &mut Vec<u8>) -> Result<(), Problem> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Integer(integer) => write_integer(integer, out),
@@ -30,7 +26,7 @@ pub(super) fn write_value(
                 if index > 0 {
                     out.push(b',');
                 }
-                write_value(element, stringify_map_keys, out)?;
+                write_value(element, rules, out)?;
             }
             out.push(b']');
         }
@@ -40,9 +36,9 @@ pub(super) fn write_value(
                 if index > 0 {
                     out.push(b',');
                 }
-                write_map_key(key, stringify_map_keys, out)?;
+                write_map_key(key, rules.stringify_map_keys, out)?;
                 out.push(b':');
-                write_value(value, stringify_map_keys, out)?;
+                write_value(value, rules, out)?;
             }
             out.push(b'}');
         }
@@ -138,7 +134,7 @@ mod tests {
 
     fn json(value: Value<'_>) -> String {
         let mut out = Vec::new();
-        write_value(value, true, &mut out).expect("fits");
+        write_value(value, JsonRules::default(), &mut out).expect("fits");
         String::from_utf8(out).expect("JSON is UTF-8")
     }
 

@@ -10,7 +10,7 @@ use std::{
 use adapters::{Outcome, Payload, Report, Target};
 use esp_connector::config::{Config, Destination, Routing, Sections};
 use esp_connector::{
-    config::Format,
+    config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
     lane::{self, Lane},
     metrics::Metrics,
@@ -110,10 +110,18 @@ impl Setup {
         for name in &names {
             config.destinations.insert(name.clone(), unused_destination());
         }
-        let format = Format::FlatJson { metadata_key: "meta".to_owned(), stringify_map_keys: true };
-        config.root = Sections { format: Some(format), routing: Some(Routing::To(names.clone())) };
+        let format = Format::FlatJson {
+            metadata_key: "meta".to_owned(),
+            durable: DurableMember::Always,
+            rules: JsonRules::default(),
+        };
+        config.root = Sections {
+            format: Some(format),
+            routing: Some(Routing::To(names.clone())),
+            ..Sections::default()
+        };
         let namespace = config.namespaces.entry("test".to_owned()).or_default();
-        let skip = Sections { routing: Some(Routing::Skip), format: None };
+        let skip = Sections { routing: Some(Routing::Skip), ..Sections::default() };
         namespace.sets.insert("skip".to_owned(), skip);
         let router = Router::new(&config).unwrap();
 
