@@ -2,13 +2,12 @@
 //! reply queue before the next frame is looked at.
 
 use std::{
-    num::NonZeroUsize,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use adapters::{Cause, Payload};
+use adapters::{Cause, Outcome};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -20,14 +19,13 @@ use super::{
     ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, KEEP_BYTES, Shared, now, stopped,
 };
 use crate::{
-    encode::Encoder,
-    lane::Job,
+    lane::{Job, Order},
     logging::Limited,
     metrics::Ended,
     notification::ChangeNotification,
     recorder::{Direction, Tap},
     replies::Replies,
-    route::{PortRoutes, Route},
+    route::{Delivery, PortRoutes, Route},
     wire::{
         ack::{self, ResultCode},
         frame::{self, Frame, Kind},
@@ -246,31 +244,53 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let deadline = self.deadline(decoded.transaction_ttl_ms);
         let routes = Arc::clone(&self.routes);
         match routes.route(notification.namespace, notification.set) {
-            Route::Skip => {
-                self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
-                let none = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 0);
-                debug_assert_eq!(none.count(), 0);
-            }
-            Route::To { encoder, destinations } => {
-                self.dispatch(notification, encoder, destinations, deadline).await;
-            }
+            Route::Skip => self.skip(deadline).await,
+            Route::To(delivery) => self.dispatch(notification, delivery, deadline).await,
         }
+    }
+
+    /// Acknowledges a record that goes nowhere.
+    async fn skip(&mut self, deadline: Instant) {
+        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+        let none = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 0);
+        debug_assert_eq!(none.count(), 0);
+    }
+
+    /// Acknowledges a record of which a newer version was taken in before.
+    async fn acknowledge(&mut self, deadline: Instant) {
+        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+        let tickets = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 1);
+        tickets.for_each(|ticket| ticket.settle(Outcome::Delivered));
     }
 
     /// Writes the record once and hands it to every destination's lane.
     async fn dispatch(
         &mut self,
         notification: &ChangeNotification<'_>,
-        encoder: &Encoder,
-        destinations: &[usize],
+        delivery: &Delivery,
         deadline: Instant,
     ) {
-        let mut body = Vec::with_capacity(512);
-        let encoded = encoder.encode(notification, &mut body);
+        let destinations = delivery.destinations(notification);
+        if destinations.is_empty() {
+            return self.skip(deadline).await;
+        }
+        let record = notification.record_id();
+        let order = match (&delivery.ordering, notification.lut_unix_ms) {
+            (Some(seen), Some(lut_unix_ms)) if !seen.observe(&record, lut_unix_ms, now()) => {
+                self.shared.metrics.stale();
+                return self.acknowledge(deadline).await;
+            }
+            (Some(seen), Some(lut_unix_ms)) => Some(Order { lut_unix_ms, seen: Arc::clone(seen) }),
+            // A version without a last-update time has no place in the order.
+            _ => None,
+        };
+        let encoder = &delivery.encoder;
+        let mut piece = Vec::with_capacity(512);
+        let encoded = encoder.encode(notification, &mut piece);
         if encoder.hides_a_bin(notification) {
             self.shared.metrics.anomaly("bin-hidden-by-metadata");
         }
-        let bytes = body.len() + RECORD_OVERHEAD_BYTES;
+        let bytes = piece.len() + RECORD_OVERHEAD_BYTES;
         self.shared.window.enter(bytes).await;
         let arrived = now();
         if let Err(error) = encoded {
@@ -289,13 +309,20 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             tickets.for_each(|ticket| ticket.refuse(Cause::Malformed));
             return;
         }
-        let body = Bytes::from(body);
-        let content_type = encoder.content_type();
+        let piece = Bytes::from(piece);
         let patience = self.caught_up + PATIENCE;
         let tickets = self.replies.push_record(arrived, deadline, bytes, destinations.len());
         for (ticket, destination) in tickets.zip(destinations) {
-            let payload = Payload { body: body.clone(), content_type, count: NonZeroUsize::MIN };
-            let job = Job { digest: notification.digest, payload, ticket, deadline, attempts: 0 };
+            let job = Job {
+                record,
+                piece: piece.clone(),
+                policy: delivery.batch,
+                order: order.clone(),
+                tickets: ticket.into(),
+                entered: arrived,
+                deadline,
+                attempts: 0,
+            };
             self.shared.lanes[*destination].enqueue(job, patience).await;
         }
     }

@@ -123,7 +123,7 @@ impl Setup {
         let namespace = config.namespaces.entry("test".to_owned()).or_default();
         let skip = Sections { routing: Some(Routing::Skip), ..Sections::default() };
         namespace.sets.insert("skip".to_owned(), skip);
-        let router = Router::new(&config).unwrap();
+        let router = Router::new(&config, Instant::now().into_std()).unwrap();
 
         let mut tasks = JoinSet::new();
         let lanes: Vec<_> = names
@@ -136,7 +136,9 @@ impl Setup {
                     held_bytes_max: self.window_bytes,
                     retry: RetryPolicy::new(self.attempts_max),
                 };
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, Instant::now().into_std());
+                let policies = Arc::clone(router.batch_policies());
+                let now = Instant::now().into_std();
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, now);
                 lane.start(&mut tasks);
                 lane
             })
