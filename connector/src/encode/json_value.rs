@@ -108,7 +108,8 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// GeoJSON as the JSON it is, on one line; text that is not JSON as a string, so that the document stays whole.
 fn write_geojson(text: &[u8], out: &mut Vec<u8>) {
-    if serde_json::from_slice::<IgnoredAny>(text).is_err() {
+    // Text first: in the strings of what it skips, the parser takes any bytes.
+    if !str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
         return write_text(text, out);
     }
     // In valid JSON a line break is white space between tokens and can go.
@@ -155,6 +156,7 @@ mod tests {
             (Value::Blob(4, &[0, 1, 2, 255]), "\"AAEC/w==\""),
             (Value::GeoJson(b"{\"type\":\n \"Point\"}"), "{\"type\": \"Point\"}"),
             (Value::GeoJson(b"{broken"), "\"{broken\""),
+            (Value::GeoJson(b"{\"a\":\"\xff\"}"), "\"{\\\"a\\\":\\\"\u{fffd}\\\"}\""),
         ];
         for (value, expected) in cases {
             assert_eq!(json(value), expected, "{value:?}");
