@@ -9,6 +9,7 @@ use crate::{config::Format, notification::ChangeNotification};
 mod flat_json;
 mod json;
 mod json_value;
+mod message_pack;
 
 /// Writes notifications in one configured format.
 #[derive(Clone, Debug)]
@@ -61,7 +62,8 @@ impl Encoder {
             Format::FlatJson { metadata_key, rules, durable } => {
                 flat_json::write(notification, metadata_key, *durable, *rules, out)
             }
-            Format::MessagePack | Format::Avro { .. } => {
+            Format::MessagePack => message_pack::write(notification, out),
+            Format::Avro { .. } => {
                 Err(EncodeError { place: "format".to_owned(), problem: "not built in yet".into() })
             }
         }
