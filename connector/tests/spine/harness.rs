@@ -88,8 +88,7 @@ impl Target for Scripted {
         let body = String::from_utf8_lossy(&payload.body).into_owned();
         let mut seen = self.seen.lock().unwrap();
         seen.push((body.clone(), Instant::now()));
-        let answer = (self.script)(body, seen.len() - 1);
-        answer
+        (self.script)(body, seen.len() - 1)
     }
 
     fn concurrency(&self) -> NonZeroUsize {
