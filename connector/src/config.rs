@@ -28,7 +28,7 @@ mod tree;
 
 pub(crate) use problem::Findings;
 pub use problem::{Problem, Problems};
-pub use scope::Scope;
+pub use scope::{Effective, Scope};
 
 /// A configuration without mistakes, and what its author should know.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Loaded {
     pub config: Config,
     /// What has no effect yet, or looks like a slip. In line order.
     pub warnings: Vec<Problem>,
+    /// What is so by design and no reason to act. In line order.
+    pub notes: Vec<Problem>,
     file: PathBuf,
     tree: tree::Node,
 }
@@ -75,8 +77,9 @@ impl Examined {
     }
 
     fn finish(self, file: &Path) -> Result<Loaded, Problems> {
+        let notes = self.findings.notes();
         let warnings = self.findings.finish()?;
-        Ok(Loaded { config: self.config, warnings, file: file.to_owned(), tree: self.tree })
+        Ok(Loaded { config: self.config, warnings, notes, file: file.to_owned(), tree: self.tree })
     }
 }
 

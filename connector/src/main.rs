@@ -120,6 +120,9 @@ fn run_connector(arguments: &RunArguments) -> ExitCode {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
+    for note in &loaded.notes {
+        info!("{note}");
+    }
     let recorder = match arguments.record.as_deref().map(Recorder::new).transpose() {
         Ok(recorder) => recorder,
         Err(error) => return fail(1, &format_args!("--record: cannot write there: {error}")),
