@@ -26,6 +26,7 @@ pub mod retry;
 pub mod route;
 pub mod run;
 pub mod simulator;
+pub mod tls;
 pub mod window;
 pub mod wire;
 

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 mod service;
+mod tls;
 
 use super::{
     Config, Destination, DurableMember, Format, JsonRules, Logging, Namespace, NanPolicy, PortConfig,
@@ -100,6 +101,7 @@ impl Meaning<'_> {
             for file in [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file] {
                 *file = file.take().map(|file| self.folder.join(file));
             }
+            tls.ciphers = self.ciphers(&join(path, "tls"), std::mem::take(&mut tls.ciphers));
         }
         for value in config.headers.values_mut() {
             if let http::HeaderValue::File { file } = value {

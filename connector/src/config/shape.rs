@@ -341,13 +341,14 @@ impl<'s> Shape<'s, '_> {
 }
 
 /// Definitions of the schema, in words; "" is the file itself.
-const HOMES: [(&str, &str); 8] = [
+const HOMES: [(&str, &str); 9] = [
     ("", "the top level"),
     ("Service", "`service`"),
     ("Destination", "a destination"),
     ("Manage", "`service.manage`"),
     ("HealthCheck", "`health-check` of a destination"),
     ("Tls", "`tls` of a destination"),
+    ("ServerTls", "`tls` of `service` or of `service.manage`"),
     ("Logging", "`logging`"),
     ("Metrics", "`metrics`"),
 ];
