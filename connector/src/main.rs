@@ -128,7 +128,7 @@ fn run_connector(arguments: &RunArguments) -> ExitCode {
         Err(error) => return fail(1, &format_args!("--record: cannot write there: {error}")),
     };
     let threads = loaded.config.service.worker_threads;
-    let options = Options { recorder, logs };
+    let options = Options { recorder, logs, ..Options::default() };
     block_on(threads, async {
         info!(version = env!("CARGO_PKG_VERSION"), config = %arguments.config.display(), "starting");
         let listeners = run::bind(&loaded.config.service).await?;

@@ -227,7 +227,7 @@ async fn who_is_not_trusted_gets_nothing() {
     for (certificate, authority, text) in [
         ("server", "other-ca.pem", "signed by an authority that is not trusted"),
         ("elsewhere", "ca.pem", "is for DnsName(\"elsewhere.example\"), not for localhost"),
-        ("expired", "ca.pem", "has expired"),
+        ("expired", "ca.pem", "expired"),
     ] {
         let (log, _guard) = Log::start();
         let peer = Peer::start(&chains, certificate, &["h2"], false).await;
