@@ -10,6 +10,7 @@ mod flat_json;
 mod json;
 mod json_value;
 mod message_pack;
+mod text;
 
 /// Writes notifications in one configured format.
 #[derive(Clone, Debug)]
