@@ -20,7 +20,7 @@ use super::Identity;
 use crate::BuildError;
 
 /// How often files are looked at, unless told otherwise. What changes is used after two looks.
-pub const RELOAD_INTERVAL: Duration = Duration::from_secs(3);
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What [`Reloading`] makes of its files: the settings, and whose certificate is in them.
 pub type Built<C> = (C, Option<Identity>);
@@ -99,42 +99,43 @@ impl<C: Send + Sync + 'static> Reloading<C> {
             ticks.tick().await;
             let this = Arc::clone(&self);
             // A folder may be on a network, and a disk may be slow.
-            if tokio::task::spawn_blocking(move || this.look()).await.is_err() {
-                warn!(of = self.of, "looking at the certificate files failed; trying again");
+            match tokio::task::spawn_blocking(move || this.look()).await {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => {
+                    let certificate = self.identity().map_or_else(|| "none".to_owned(), |it| it.to_string());
+                    info!(of = self.of, certificate, "TLS files changed; new connections use them");
+                    self.tell_dates();
+                }
+                Ok(Err(BuildError { key, problem })) => warn!(
+                    of = self.of,
+                    "TLS files changed and cannot be used, those read before stay in use: {key}: {problem}"
+                ),
+                Err(error) => warn!(of = self.of, %error, "looking at TLS files failed; trying again"),
             }
         }
     }
 
     /// One look. Files that are not as they were are read once they have been the same for two looks: certificate and
-    /// key are written one after the other.
-    fn look(&self) {
+    /// key are written one after the other. True when new settings are in use.
+    fn look(&self) -> Result<bool, BuildError> {
         let now = stamps(&self.files);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if now == seen.read {
-            return;
+            return Ok(false);
         }
         if now != seen.last {
             seen.last = now;
-            return;
+            return Ok(false);
         }
         let content = content(&self.files);
         seen.read = now;
         if content == std::mem::replace(&mut seen.content, content) {
-            return;
+            return Ok(false);
         }
         drop(seen);
-        match (self.build)() {
-            Ok((config, identity)) => {
-                let certificate = identity.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = (Arc::new(config), identity);
-                info!(of = self.of, certificate, "TLS files changed; new connections use them");
-                self.tell_dates();
-            }
-            Err(BuildError { key, problem }) => warn!(
-                of = self.of,
-                "TLS files changed and cannot be used, those read before stay in use: {key}: {problem}"
-            ),
-        }
+        let (config, identity) = (self.build)()?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = (Arc::new(config), identity);
+        Ok(true)
     }
 
     fn tell_dates(&self) {
@@ -199,8 +200,7 @@ mod tests {
 
     /// As many looks as it takes to act on a change.
     fn look(reloading: &Reloading<String>) -> String {
-        reloading.look();
-        reloading.look();
+        let (_, _) = (reloading.look(), reloading.look());
         reloading.current().to_string()
     }
 
@@ -213,13 +213,16 @@ mod tests {
         assert_eq!(look(&reloading), "one");
 
         fs::write(&file, "two").unwrap();
-        reloading.look();
-        assert_eq!(*reloading.current(), "one", "the other file may not be written yet");
-        reloading.look();
+        assert!(!reloading.look().unwrap(), "the other file may not be written yet");
+        assert_eq!(*reloading.current(), "one");
+        assert!(reloading.look().unwrap());
         assert_eq!(*reloading.current(), "two");
 
         fs::write(&file, "bad").unwrap();
-        assert_eq!(look(&reloading), "two");
+        assert!(!reloading.look().unwrap());
+        assert!(reloading.look().is_err());
+        assert!(!reloading.look().unwrap(), "told once");
+        assert_eq!(*reloading.current(), "two");
         fs::remove_file(&file).unwrap();
         assert_eq!(look(&reloading), "two");
         fs::write(&file, "three").unwrap();

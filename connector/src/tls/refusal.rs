@@ -109,6 +109,8 @@ pub(super) fn explain(error: &io::Error) -> (Refusal, String) {
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::SupportedVersionsExtensionRequired
+            // Looked at before the version, and clients of TLS 1.1 do not send it.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => said(
                 Refusal::ProtocolVersion,
                 "it offers no version of TLS that is accepted here (see protocols; never below TLSv1.2)",
