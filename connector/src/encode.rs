@@ -6,14 +6,19 @@ use std::borrow::Cow;
 
 use crate::{config::Format, notification::ChangeNotification};
 
+mod avro;
 mod flat_json;
 mod json;
 mod json_value;
+
+pub use avro::Container;
 
 /// Writes notifications in one configured format.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     format: Format,
+    /// Compiled schema of `avro`; `None` for the other formats.
+    avro: Option<avro::Avro>,
 }
 
 /// A format that cannot be used as configured.
@@ -38,7 +43,18 @@ pub struct EncodeError {
 impl Encoder {
     /// An encoder for `format`.
     pub fn new(format: Format) -> Result<Self, FormatError> {
-        Ok(Self { format })
+        let avro = match &format {
+            Format::Avro { schema, stringify_map_keys, encoding } => {
+                Some(avro::Avro::new(schema, *stringify_map_keys, *encoding)?)
+            }
+            _ => None,
+        };
+        Ok(Self { format, avro })
+    }
+
+    /// What puts pieces into an Avro object container file, where that is configured. Without it a piece is no body.
+    pub fn container(&self) -> Option<&Container> {
+        self.avro.as_ref().and_then(avro::Avro::container)
     }
 
     /// Media type of what [`Encoder::encode`] writes.
@@ -56,6 +72,9 @@ impl Encoder {
         notification: &ChangeNotification<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
+        if let Some(avro) = &self.avro {
+            return avro.write(notification, out);
+        }
         match &self.format {
             Format::Json(rules) => json::write(notification, *rules, out),
             Format::FlatJson { metadata_key, rules, durable } => {
