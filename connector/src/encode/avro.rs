@@ -94,3 +94,6 @@ impl Avro {
         self.container.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests;
