@@ -4,32 +4,33 @@
 //! `apache-avro` parses the schema and judges it. From then on a plan compiled from the schema writes the
 //! datum straight from the wire bytes: the same bytes that `apache-avro` writes for the same values.
 //!
-//! The vendor's documentation names the members of the metadata and says that the schema is a map or a record.
-//! Where the metadata stands, and how a value finds its type, is our choice, after what is known of the
-//! vendor's sample schema:
+//! The vendor's documentation names the members of the metadata and says that the schema is a map or a
+//! record. Where the metadata stands, and how a value finds its type, is our choice, after what is known of
+//! the vendor's sample schema:
 //!
-//! - A *record* schema has a field for each bin, matched by exact name, and a field `metadata`. A bin without a
-//!   field is refused. A field without a bin is written as its default, else as null, else the record is
-//!   refused; so is a field whose bin was deleted, if it does not take null. Without a field `metadata` no
-//!   metadata is written.
-//! - A *map* schema holds the bins by name. If its values can be a metadata record, that stands under the key
-//!   `metadata`. A deleted bin is null, or is left out if the values do not take null.
-//! - A *metadata record* is a record, whatever its name, with any of the fields `namespace`, `set`, `userKey`,
-//!   `digest`, `msg`, `gen`, `lut`, `exp` and `durable`; other fields need a default or null. In a union it is
-//!   the first such record. A member that the notification does not have is written as the default, else as
-//!   null, else the record is refused. Beside it no bin can be called `metadata`.
+//! - A *record* schema has a field for each bin, matched by exact name, and a field `metadata`. A bin
+//!   without a field is refused. A field without a bin is written as its default, else as null, else the
+//!   record is refused. A deleted bin is null, or counts as missing if the field does not take null. Without
+//!   a field `metadata` no metadata is written.
+//! - A *map* schema holds the bins by name. If its values can be a metadata record, that stands under the
+//!   key `metadata`. A deleted bin is null, or is left out if the values do not take null.
+//! - A *metadata record* is a record, whatever its name, with any of the fields `namespace`, `set`,
+//!   `userKey`, `digest`, `msg`, `gen`, `lut`, `exp` and `durable`; other fields need a default or null. In
+//!   a union it is the first such record. A member that the notification does not have is written as the
+//!   default, else as null, else the record is refused. Beside it no bin can be called `metadata`.
 //! - Integers go to `long`, to `int` in its range, and to `double` and `float` if these hold them exactly.
 //!   Doubles go to `double`, and rounded to `float`, because that is what the schema asks for; never to
 //!   integers. Booleans go to `boolean`.
-//! - Strings go to `string`, to an `enum` that has the symbol, and to `uuid`. What is not UTF-8 becomes U+FFFD, as
-//!   in JSON. GeoJSON goes to `string`.
+//! - Strings go to `string`, to an `enum` that has the symbol, and to `uuid`. What is not UTF-8 becomes
+//!   U+FFFD, as in JSON. GeoJSON goes to `string`.
 //! - Blobs of all languages and HyperLogLogs go to `bytes`, and to a `fixed` of their size.
-//! - Lists go to `array`. Maps go to `map`, where numeric keys become strings with `stringify-map-keys` and other
-//!   keys are refused, or to a `record` whose fields are the keys.
-//! - In a union an integer prefers `long`, then `int`, `double`, `float`; a double prefers `double`; all else takes
-//!   the first branch that it fits. Of a map only the keys are looked at, so a choice never has to be undone.
-//! - A logical type is written as the type it annotates and the number is not converted: `lut` is milliseconds,
-//!   `exp` seconds. `duration` and `big-decimal` are refused when the schema is loaded.
+//! - Lists go to `array`. Maps go to `map`, where numeric keys become strings with `stringify-map-keys` and
+//!   other keys are refused, or to a `record` whose fields are the keys.
+//! - In a union an integer prefers `long`, then `int`, `double`, `float`; a double prefers `double`; all
+//!   else takes the first branch that it fits. Of a map only the keys are looked at, so a choice never has
+//!   to be undone.
+//! - A logical type is written as the type it annotates and the number is not converted: `lut` is
+//!   milliseconds, `exp` seconds. `duration` and `big-decimal` are refused when the schema is loaded.
 
 use std::sync::Arc;
 
@@ -77,7 +78,7 @@ impl Avro {
         Ok(Self { plan, prefix, container })
     }
 
-    /// Appends one piece: the datum or the single-object message. On an error what was appended is meaningless.
+    /// Appends one piece: the datum, or the single-object message. What an error leaves behind means nothing.
     pub(super) fn write(
         &self,
         notification: &ChangeNotification<'_>,

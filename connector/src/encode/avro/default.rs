@@ -1,8 +1,8 @@
 //! What stands for a field without a value: its default, encoded once, or null.
 //!
-//! Encoded here and not by `apache-avro` 0.22, which takes a default for bytes as UTF-8 where the specification
-//! has one byte for each code point, does not check the length of one for a `fixed`, and takes any default of
-//! a union that starts with null for null. A test compares the rest.
+//! Encoded here and not by `apache-avro` 0.22, which takes a default for bytes as UTF-8 where the
+//! specification has one byte for each code point, does not check the length of one for a `fixed`, and takes
+//! any default of a union that starts with null for null. A test compares the rest.
 
 use serde_json::Value as Json;
 

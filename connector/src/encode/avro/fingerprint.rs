@@ -1,4 +1,4 @@
-//! The fingerprint of a schema, which single-object messages carry: CRC-64-AVRO of its parsing canonical form.
+//! The fingerprint of a schema, which single-object messages carry: CRC-64-AVRO of its canonical form.
 //!
 //! The canonical form is written here because that of `apache-avro` 0.22 is not the specification's where a
 //! logical type annotates a primitive type: `{"type":"long"}` for `"long"`. Other implementations would not

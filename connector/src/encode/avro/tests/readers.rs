@@ -6,7 +6,11 @@ use apache_avro::{
 };
 
 use super::*;
-use crate::wire::{frame, message};
+use crate::{
+    config::Format,
+    encode::Encoder,
+    wire::{frame, message},
+};
 
 fn orders(encoding: AvroEncoding) -> Avro {
     Avro::new(&fixture("orders.avsc"), true, encoding).expect("a schema")
@@ -71,6 +75,22 @@ fn container_files_are_those_of_apache_avro() {
     writer.append_value(AvroValue::Map([("b".to_owned(), AvroValue::Long(1))].into())).expect("fits");
     let theirs = writer.into_inner().expect("flushed");
     assert_eq!(ours, theirs);
+}
+
+#[test]
+fn the_encoder_writes_pieces() {
+    for (encoding, in_container) in
+        [(AvroEncoding::Raw, false), (AvroEncoding::SingleObject, false), (AvroEncoding::Ocf, true)]
+    {
+        let format = |schema| Format::Avro { schema, stringify_map_keys: true, encoding };
+        let encoder = Encoder::new(format(fixture("orders.avsc"))).expect("a schema");
+        let notification = write_notification(Vec::new());
+        let mut piece = Vec::new();
+        encoder.encode(&notification, &mut piece).expect("fits");
+        assert_eq!(piece, write(&orders(encoding), &notification).expect("fits"));
+        assert_eq!(encoder.container().is_some(), in_container);
+        assert!(Encoder::new(format("{}".to_owned())).is_err());
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Schemas that cannot be used, defaults, and fingerprints.
 
 use apache_avro::headers::{HeaderBuilder as _, RabinFingerprintHeader};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -150,4 +151,34 @@ fn fingerprint_of_a_schema_with_logical_types() {
         {"name":"m","type":{"type":"map","values":{"type":"array","items":{"type":"enum","name":"E","symbols":["A","B"]}}}}]}"#;
     let prefix = fingerprint::single_object_prefix(&parsed(schema));
     assert_eq!(prefix, [0xc3, 0x01, 0xf6, 0x41, 0xd7, 0xe3, 0x7a, 0x51, 0xd8, 0x08]);
+}
+
+/// Attributes that mean nothing where they stand, on which the canonical form of `apache-avro` 0.22 panics.
+#[test]
+fn strange_attributes_do_no_harm() {
+    for attribute in [r#""size":"x""#, r#""items":3"#, r#""symbols":{}"#] {
+        let schema = format!(r#"{{"type":"record","name":"R","fields":[],{attribute}}}"#);
+        assert!(Avro::new(&schema, true, AvroEncoding::SingleObject).is_ok(), "{schema}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_spoilt_schema_never_panics(
+        spoils in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..4),
+    ) {
+        // Words of a schema take the place of each other, so that most of it stays JSON.
+        let text = fixture("orders.avsc");
+        let mut words: Vec<_> = text.split_inclusive([' ', ',', '[', ']', '{', '}']).collect();
+        for (to, from) in spoils {
+            let from = words[from.index(words.len())];
+            let to = to.index(words.len());
+            words[to] = from;
+        }
+        if let Ok(avro) = Avro::new(&words.concat(), true, AvroEncoding::SingleObject) {
+            let _ = write_bins(&avro, &[("customer", Tree::text("x")), ("total", Tree::Double(1.0))]);
+        }
+    }
 }
