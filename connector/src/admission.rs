@@ -23,6 +23,9 @@ const TWO_REQUESTS_MAX: Duration = Duration::from_secs(7);
 /// A request that takes longer has too many records in it, if it has several. Two of them fit well below the deadline.
 const SLOW_REQUEST: Duration = Duration::from_secs(2);
 
+/// Records in a request before anything is known of the destination.
+const BATCH_AT_FIRST: usize = 16;
+
 /// The running estimate for one destination.
 #[derive(Debug)]
 pub struct Admission {
@@ -48,16 +51,16 @@ impl Admission {
     /// `workers` requests of up to `batch_max` records can run at once; at most `ceiling` records may ever be held.
     ///
     /// Two requests for each worker are let in whatever rate was measured, one if requests are very slow: this is also
-    /// how a recovered destination is noticed. They begin with one record each, and have twice as many as long as that
+    /// how a recovered destination is noticed. They begin with few records each, and have twice as many as long as that
     /// many come and are answered soon.
     pub fn new(workers: usize, batch_max: usize, ceiling: usize, now: Instant) -> Self {
         let ceiling = ceiling.max(1);
         let workers = workers.clamp(1, ceiling);
-        Self {
+        let mut admission = Self {
             workers,
             batch_max: batch_max.clamp(1, ceiling),
             ceiling,
-            batch: 1,
+            batch: batch_max.clamp(1, ceiling).min(BATCH_AT_FIRST),
             rate: 0.0,
             request: 0.0,
             tick_start: now,
@@ -65,8 +68,10 @@ impl Admission {
             delivered: 0,
             requests: 0,
             requests_took: Duration::ZERO,
-            capacity: workers.saturating_mul(2).min(ceiling),
-        }
+            capacity: 0,
+        };
+        admission.capacity = (admission.in_requests() * 2).min(ceiling);
+        admission
     }
 
     /// Records that may be held now.

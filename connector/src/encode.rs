@@ -14,6 +14,7 @@ mod body;
 mod flat_json;
 mod json;
 mod json_value;
+mod message_pack;
 
 pub use body::Body;
 
@@ -81,7 +82,8 @@ impl Encoder {
             Format::FlatJson { metadata_key, rules, durable } => {
                 flat_json::write(notification, metadata_key, *durable, *rules, out)
             }
-            Format::MessagePack | Format::Avro { .. } => {
+            Format::MessagePack => message_pack::write(notification, out),
+            Format::Avro { .. } => {
                 Err(EncodeError { place: "format".to_owned(), problem: "not built in yet".into() })
             }
         }
