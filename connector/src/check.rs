@@ -10,9 +10,14 @@ use std::{
     time::Duration,
 };
 
-use adapters::{SharedTarget, TargetConfig};
+use adapters::{
+    SharedTarget, TargetConfig,
+    tls::{Identity, Version},
+};
 
-use crate::config::{self, Config, Format, Problem, Problems, Routing, Scope};
+use crate::config::{self, Config, Problem, Problems, ServerTls};
+
+mod routes;
 
 /// Why there is no plan to print.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +34,9 @@ pub enum CheckError {
 pub fn run(path: &Path, out: &mut dyn Write) -> Result<(), CheckError> {
     let mut examined = config::examine_file(path)?;
     let targets = examined.targets();
+    let notes = examined.findings.notes();
     let warnings = examined.findings.finish()?;
-    print(path, &examined.config, &targets, &warnings, out)?;
+    print(path, &examined.config, &targets, [&warnings, &notes], out)?;
     Ok(())
 }
 
@@ -40,17 +46,19 @@ fn print(
     path: &Path,
     config: &Config,
     targets: &Targets,
-    warnings: &[Problem],
+    [warnings, notes]: [&[Problem]; 2],
     out: &mut dyn Write,
 ) -> io::Result<()> {
     writeln!(out, "{}", path.display())?;
     service(config, out)?;
     destinations(config, targets, out)?;
-    routes(config, out)?;
-    if !warnings.is_empty() {
-        writeln!(out, "\nwarnings")?;
-        for warning in warnings {
-            writeln!(out, "  {warning}")?;
+    routes::print(config, out)?;
+    for (heading, remarks) in [("warnings", warnings), ("notes", notes)] {
+        if !remarks.is_empty() {
+            writeln!(out, "\n{heading}")?;
+        }
+        for remark in remarks {
+            writeln!(out, "  {remark}")?;
         }
     }
     match warnings.len() {
@@ -63,11 +71,24 @@ fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let service = &config.service;
     let writes = if service.accept_client_writes { "XDR and ordinary clients" } else { "XDR only" };
     let mut row = |name: &str, words: String| writeln!(out, "  {name:<12}{words}");
-    row("listens on", format!("{} (clear text; {writes})", sockets(&service.addresses, &service.ports)))?;
-    row(
-        "management",
-        service.manage.as_ref().map_or_else(|| "off".to_owned(), |m| sockets(&m.addresses, &m.ports)),
-    )?;
+    let mut name = "listens on";
+    if !service.ports.is_empty() {
+        row(name, format!("{} (clear text; {writes})", sockets(&service.addresses, &service.ports)))?;
+        name = "";
+    }
+    if let Some(tls) = &service.tls {
+        row(name, format!("{} ({}; {writes})", sockets(&tls.addresses, &tls.ports), tls_words(tls)))?;
+    }
+    let mut name = "management";
+    if let Some(manage) = service.manage.as_ref().filter(|manage| !manage.ports.is_empty()) {
+        row(name, sockets(&manage.addresses, &manage.ports))?;
+        name = "";
+    }
+    if let Some(tls) = service.manage.as_ref().and_then(|manage| manage.tls.as_ref()) {
+        row(name, format!("{} ({})", sockets(&tls.addresses, &tls.ports), tls_words(tls)))?;
+    } else if service.manage.is_none() {
+        row(name, "off".to_owned())?;
+    }
     row(
         "limits",
         format!(
@@ -124,56 +145,21 @@ fn destinations(config: &Config, targets: &Targets, out: &mut dyn Write) -> io::
     Ok(())
 }
 
-/// More lines than this help nobody.
-const MAX_ROUTES: usize = 500;
-
-fn routes(config: &Config, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\nroutes (the first line that fits a record counts)")?;
-    let header = ["port", "namespace", "set", "goes to", "format"].map(str::to_owned);
-    let mut rows = vec![header];
-    rows.extend(config.scopes().take(MAX_ROUTES).map(|scope| route(config, scope)));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..4).map(width).collect();
-    for [port, namespace, set, to, format] in &rows {
-        let line = format!(
-            "  {port:<0$}  {namespace:<1$}  {set:<2$}  {to:<3$}  {format}",
-            widths[0], widths[1], widths[2], widths[3]
-        );
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    if config.scopes().nth(MAX_ROUTES).is_some() {
-        writeln!(out, "  and more, not shown")?;
-    }
-    Ok(())
-}
-
-fn route(config: &Config, scope: Scope<'_>) -> [String; 5] {
-    let (format, routing) = config.effective(scope);
-    let any = |name: Option<&str>| name.map_or_else(|| "any".to_owned(), str::to_owned);
-    let (to, format) = match routing {
-        None => ("nowhere (no routing): acknowledged".to_owned(), String::new()),
-        Some(Routing::By(_)) => ("by value".to_owned(), String::new()),
-        Some(Routing::Skip) => ("nowhere (skip): acknowledged".to_owned(), String::new()),
-        Some(Routing::To(names)) => (
-            names.join(", "),
-            match format {
-                None => String::new(),
-                Some(Format::Json { .. }) => "json".to_owned(),
-                Some(Format::MessagePack) => "message-pack".to_owned(),
-                Some(Format::Avro { .. }) => "avro".to_owned(),
-                Some(Format::FlatJson { metadata_key, .. }) => {
-                    format!("flat-json, metadata in `{metadata_key}`")
-                }
-            },
-        ),
+/// Which TLS it is, whose certificate is shown, and who may connect.
+fn tls_words(tls: &ServerTls) -> String {
+    let versions = match tls.protocols.as_slice() {
+        [Version::Tls12] => "TLS 1.2",
+        [Version::Tls13] => "TLS 1.3",
+        _ => "TLS 1.2 and 1.3",
     };
-    [
-        scope.port.map_or_else(|| "any".to_owned(), |port| port.to_string()),
-        any(scope.namespace),
-        any(scope.set),
-        to,
-        format,
-    ]
+    let certificate =
+        Identity::read(&tls.certificate_file).map_or_else(String::new, |it| format!(" as {it}"));
+    let clients = match &tls.clients {
+        None => "any client".to_owned(),
+        Some(clients) if clients.allowed_names.is_empty() => "clients with a certificate".to_owned(),
+        Some(clients) => format!("clients called {}", clients.allowed_names.join(" or ")),
+    };
+    format!("{versions}{certificate}; {clients}")
 }
 
 fn sockets(addresses: &[String], ports: &[u16]) -> String {
@@ -284,7 +270,7 @@ destinations
     at most 8 requests at once, 5 attempts per record, 32768 records may wait for an endpoint
 
 routes (the first line that fits a record counts)
-  port  namespace  set     goes to                       format
+  port  namespace  set     goes to                       how
   9901  shop       carts   nowhere (skip): acknowledged
   9901  shop       orders  orders, archive               flat-json, metadata in `_meta`
   9901  shop       any     orders, archive               json
@@ -294,10 +280,10 @@ routes (the first line that fits a record counts)
   any   shop       any     orders, archive               json
   any   any        any     archive                       json
 
-warnings
-  config.yml:3: service.io-threads: not acted on yet; one pool of `worker-threads` does all the work
+notes
+  config.yml:3: service.io-threads: has no effect: one pool of `worker-threads` does all the work
 
-The configuration can run, with 1 warning.
+The configuration can run.
 "
         );
     }

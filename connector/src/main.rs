@@ -120,12 +120,15 @@ fn run_connector(arguments: &RunArguments) -> ExitCode {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
+    for note in &loaded.notes {
+        info!("{note}");
+    }
     let recorder = match arguments.record.as_deref().map(Recorder::new).transpose() {
         Ok(recorder) => recorder,
         Err(error) => return fail(1, &format_args!("--record: cannot write there: {error}")),
     };
     let threads = loaded.config.service.worker_threads;
-    let options = Options { recorder, logs };
+    let options = Options { recorder, logs, ..Options::default() };
     block_on(threads, async {
         info!(version = env!("CARGO_PKG_VERSION"), config = %arguments.config.display(), "starting");
         let listeners = run::bind(&loaded.config.service).await?;

@@ -11,6 +11,7 @@ use crate::{
     encode::{Encoder, FormatError},
     notification::ChangeNotification,
     ordering::LutCache,
+    transform::{NameTransforms, Transform, TransformError},
 };
 
 mod destinations;
@@ -56,6 +57,8 @@ pub struct Delivery {
     pub batch: usize,
     /// Where last-update times are remembered, when no version may arrive after a newer one.
     pub ordering: Option<Arc<LutCache>>,
+    /// Which bins are sent, and under which names, unless all are as they came.
+    pub transform: Option<Transform>,
     destinations: Destinations,
 }
 
@@ -79,6 +82,9 @@ pub enum RouteError {
     /// The format cannot be used as configured.
     #[error("the format of {0}: {1}")]
     Format(String, FormatError),
+    /// A name cannot be changed as configured.
+    #[error("the transforms of {0}: {1}")]
+    Transform(String, TransformError),
 }
 
 impl Router {
@@ -189,6 +195,8 @@ impl Builder<'_> {
                 let by_value = by_value.map(|(value, names)| Ok((value.clone(), self.positions(names)?)));
                 Destinations::By(Table {
                     key: table.key.clone(),
+                    transforms: NameTransforms::new(&table.transforms)
+                        .map_err(|error| RouteError::Transform(place(), error))?,
                     by_value: by_value.collect::<Result<_, RouteError>>()?,
                     default: self.positions(&table.default)?,
                 })
@@ -198,11 +206,14 @@ impl Builder<'_> {
         let format = format.ok_or_else(|| RouteError::NoFormat(place()))?;
         let batching = first(levels, |sections| sections.batching.as_ref());
         let ordering = first(levels, |sections| sections.record_ordering.as_ref());
+        let transform = first(levels, |sections| sections.bin_transforms.as_ref()).map(Transform::new);
+        let transform = transform.transpose().map_err(|error| RouteError::Transform(place(), error))?;
+        let transform = transform.filter(|transform| !transform.is_empty());
         let fail = |error| RouteError::Format(place(), error);
         let encoder = self.encoder(format).map_err(fail)?;
         let batch = self.batch(format, &encoder, batching).map_err(fail)?;
         let ordering = ordering.filter(|ordering| ordering.enabled).map(|ordering| self.ordering(ordering));
-        Ok(Route::To(Arc::new(Delivery { encoder, batch, ordering, destinations })))
+        Ok(Route::To(Arc::new(Delivery { encoder, batch, ordering, transform, destinations })))
     }
 
     /// Positions of the named destinations, each once.

@@ -1,4 +1,4 @@
-//! Every sample configuration loads with exactly the warnings, or fails with exactly the problems, that the
+//! Every sample configuration loads with exactly the warnings and notes, or fails with exactly the problems, that the
 //! file beside it lists. `UPDATE_SAMPLES=1` writes those files: read the difference as an operator would.
 
 use std::{
@@ -22,7 +22,9 @@ fn samples(kind: &str) -> Vec<PathBuf> {
 fn said(file: &Path) -> (bool, String) {
     let (loads, lines) = match config::load(file) {
         Ok(loaded) => {
-            let lines: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+            let warnings = loaded.warnings.iter().map(ToString::to_string);
+            let notes = loaded.notes.iter().map(|note| format!("note: {note}"));
+            let lines: Vec<String> = warnings.chain(notes).collect();
             (true, lines.join("\n"))
         }
         Err(problems) => (false, problems.to_string()),

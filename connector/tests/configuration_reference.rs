@@ -46,7 +46,8 @@ there. `esp-connector check --config FILE` prints what a file would run, or ever
 
 - Keys that do not exist are refused, with line, path and the nearest name that does.
 - Keys of the vendor's connector that have no effect here yet load with a warning; below they are marked *not acted on
-  yet*. What cannot work here is refused; below it is marked *refused*, with what to write instead.
+  yet*. Those that need none are marked *no effect*. What cannot work here is refused; below it is marked *refused*, with
+  what to write instead. [Every option of the vendor's connector](vendor-options.md), with what becomes of it.
 - **(ours)** marks keys that the vendor's connector does not have.
 - Relative file names are relative to the folder of the configuration file.
 - Names of values (`gzip`, `HTTP_2`, `debug`) may be written in any case.
@@ -59,9 +60,29 @@ there. `esp-connector check --config FILE` prints what a file would run, or ever
 ";
 
 const PRECEDENCE: &str = "\
-The innermost `format` and the innermost `routing` apply to a record, each as a whole: set, then namespace, then port,
-then the top level. A port's own `namespaces` come before the namespaces of the top level, and any set before any
-namespace. A delete that arrives without its set is routed by its namespace.
+Of each of `format`, `routing`, `batching`, `bin-transforms` and `record-ordering` the innermost one applies to a record,
+as a whole: set, then namespace, then port, then the top level. A port's own `namespaces` come before the namespaces of
+the top level, and any set before any namespace. A delete that arrives without its set is routed by its namespace.
+";
+
+const BATCHING: &str = "\
+A request goes at once while its destination is idle. While earlier requests are in flight, records for it gather, up to
+the limits here; so latency is low when there is little to do, and requests are large when there is much. Every record is
+answered to XDR by the outcome of the request it was in.
+";
+
+const ORDERING: &str = "\
+Without this section the order of records is as they arrive, and a newer version of a record may overtake an older one
+that is retried. With it a version that is older than one that was delivered is acknowledged and not sent. It is about one
+connector: versions of a record that XDR ships to another one are not known here.
+";
+
+const BINS: &str = "\
+First `exclude` and `include` choose by the original names, then the rest is renamed.
+";
+
+const SETS: &str = "\
+The name of a set, and under it the sections of a namespace, except `record-ordering`:
 ";
 
 /// A section of the page.
@@ -76,7 +97,7 @@ const fn place(definition: &'static str, heading: &'static str, text: &'static s
     Place { definition, heading, text }
 }
 
-const PLACES: [Place; 14] = [
+const PLACES: [Place; 20] = [
     place("", "Top level", PRECEDENCE),
     place("Service", "service", ""),
     place("Manage", "service.manage", ""),
@@ -87,18 +108,33 @@ const PLACES: [Place; 14] = [
         "Each header is text, or a section with one of these keys. Values never appear in logs or messages.\n",
     ),
     place("HealthCheck", "health-check of a destination", ""),
-    place("Tls", "tls of a destination", ""),
+    place("ServerTls", "tls of a listener", "Under `service` and under `service.manage`, each on its own.\n"),
+    place(
+        "Tls",
+        "tls of a destination",
+        "The files are read again when they change; open connections stay as they are.\n",
+    ),
     place("FormatMode", "format", "By `mode`. `format: json` is short for `format: {mode: json}`.\n"),
     place("Routing", "routing", "By `mode`.\n"),
+    place("Batching", "batching", BATCHING),
+    place("BinTransforms", "bin-transforms", BINS),
+    place("Filter", "include and `exclude` of `bin-transforms`", ""),
+    place(
+        "Regex",
+        "regex in `transforms`",
+        "A step of `transforms` is one of its words, or a section `regex` with:\n",
+    ),
+    place("RecordOrdering", "record-ordering", ORDERING),
     place("Namespace", "namespaces", "The name of a namespace, and under it:\n"),
-    place("Sections", "sets", "The name of a set, and under it:\n"),
+    place("Sections", "sets", SETS),
     place("Port", "port-based-config", "The number of a port, and under it:\n"),
     place("Logging", "logging", ""),
     place("Metrics", "metrics", ""),
 ];
 
-/// Definitions without a section of their own: `format` is described by its modes.
-const UNNAMED: [&str; 1] = ["Format"];
+/// Definitions without a section of their own: `format` is described by its modes, a step of `transforms` by its
+/// words.
+const UNNAMED: [&str; 2] = ["Format", "NameTransform"];
 
 fn page(schema: &Value) -> String {
     // Its first line is for those who find it among the samples.
@@ -152,14 +188,20 @@ fn rows(page: &mut String, schema: &Value, section: &Value, alone: bool) {
             None if required(key) && alone => (kind(schema, property), "required".to_owned()),
             None => (kind(schema, property), default(property)),
         };
-        let _ = writeln!(page, "| {name} | {value} | {default} | {} |", words(property));
+        let _ = writeln!(
+            page,
+            "| {name} | {value} | {default} | {}{} |",
+            words(property),
+            meanings(schema, property)
+        );
     }
 }
 
 fn modes(page: &mut String, schema: &Value, branches: &[&Value]) {
     page.push_str("| mode | what it does |\n| --- | --- |\n");
     for branch in branches {
-        let _ = writeln!(page, "| `{}` | {} |", mode(branch), words(branch));
+        let ours = if branch.get("x-ours").is_some() { " **(ours)**" } else { "" };
+        let _ = writeln!(page, "| `{}`{ours} | {} |", mode(branch), words(branch));
     }
     for branch in
         branches.iter().filter(|branch| branch["properties"].as_object().is_some_and(|keys| keys.len() > 1))
@@ -190,9 +232,24 @@ fn words(schema: &Value) -> String {
     words.trim().to_owned()
 }
 
+/// What each name that may be written here does.
+fn meanings(schema: &Value, property: &Value) -> String {
+    if property.get("x-refused").is_some() {
+        return String::new();
+    }
+    let names = branches(schema, property).into_iter().filter_map(|branch| {
+        let (name, words) = (branch["const"].as_str()?, branch["description"].as_str()?);
+        branch.get("x-refused").is_none().then(|| format!(" `{name}`: {}", words.replace('\n', " ")))
+    });
+    let names: Vec<String> = names.collect();
+    if names.len() > 1 { names.concat() } else { String::new() }
+}
+
 fn effect(schema: &Value) -> Option<String> {
     let sentence = |start: &str, text: &Value| text.as_str().map(|text| format!("*{start}:* {text}."));
-    sentence("Not acted on yet", &schema["x-not-yet"]).or_else(|| sentence("Refused", &schema["x-refused"]))
+    sentence("Not acted on yet", &schema["x-not-yet"])
+        .or_else(|| sentence("No effect", &schema["x-note"]))
+        .or_else(|| sentence("Refused", &schema["x-refused"]))
 }
 
 fn default(property: &Value) -> String {
@@ -210,6 +267,9 @@ fn default(property: &Value) -> String {
 
 /// What one may write, in words.
 fn kind(schema: &Value, property: &Value) -> String {
+    if let Some(words) = property["x-kind"].as_str() {
+        return words.to_owned();
+    }
     let mut kinds: Vec<String> = Vec::new();
     for branch in branches(schema, property) {
         let is = |kind: &str| {

@@ -85,10 +85,11 @@ def number(value, rules):
 
 def geojson(value):
     raw = value["raw"] if "raw" in value else value["value"].encode()
+    text = raw.decode("utf-8", "replace")
     try:
-        return parse(raw.decode("utf-8"))
+        return parse(text)
     except ValueError:
-        return raw.decode("utf-8", "replace")
+        return text
 
 
 class NumberKey:

@@ -3,26 +3,40 @@
 //! The one source for loading, for the schema and for `docs/configuration.md`. Doc comments here are
 //! the reference: they say the unit. Extensions of the schema that the loader obeys:
 //! `x-not-yet` (a documented key of the vendor's connector that is accepted, with a warning),
-//! `x-off` (the member that turns such a section off, so that no warning is due),
+//! `x-note` (one that is accepted and has no effect by design, which is only mentioned),
 //! `x-refused` (a key or mode that cannot work here, and what to write instead),
-//! `x-alias` (another name of the key), `x-tag-default` (the variant that is meant without a tag).
-//! Two more are for the reference: `x-ours` (not in the vendor's connector) and `x-default` (a default
-//! that has no JSON form).
+//! `x-alias` (another name of the key or mode), `x-tag-default` (the variant that is meant without a tag).
+//! Three more are for the reference: `x-ours` (not in the vendor's connector), `x-default` (a default
+//! that has no JSON form) and `x-kind` (what one may write, where the schema cannot say it).
 
 #![expect(
     dead_code,
     reason = "some keys are only there to be known: the shape check warns of them or refuses them"
 )]
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 
+mod batching;
+mod bin_transforms;
 mod destination;
+mod format;
+mod logging;
+mod record_ordering;
+mod routing;
+mod tls;
 
+pub(crate) use batching::{BatchBody, Batching};
+pub(crate) use bin_transforms::{BinTransforms, Filter, FilterType, NameTransform, Regex};
 pub(crate) use destination::{Destination, SHARED_KEYS, Shared};
+pub(crate) use format::{AvroEncoding, DurableMember, Format, FormatMode, NO_JAVA_FORMAT, NO_XDR, NanPolicy};
+pub(crate) use logging::{LogFormat, Logging};
+pub(crate) use record_ordering::RecordOrdering;
+pub(crate) use routing::{Names, Routing, Table};
+pub(crate) use tls::{Protocol, ServerTls};
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,10 +50,8 @@ pub(crate) struct File {
     pub(crate) destinations: BTreeMap<String, Destination>,
     #[serde(flatten)]
     pub(crate) sections: Sections,
-    /// Order by last-update time.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = NO_ORDERING, "x-off" = "enable"))]
-    pub(crate) record_ordering: IgnoredAny,
+    /// No version of a record after a newer one.
+    pub(crate) record_ordering: Option<RecordOrdering>,
     /// Overrides by namespace.
     #[serde(default)]
     pub(crate) namespaces: BTreeMap<String, Namespace>,
@@ -65,20 +77,16 @@ pub(crate) struct Sections {
     /// Where records go. Records without any routing are skipped: acknowledged and sent nowhere.
     pub(crate) routing: Option<Routing>,
     /// Several records in one request.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = "each record is one request", "x-off" = "enabled"))]
-    pub(crate) batching: IgnoredAny,
+    pub(crate) batching: Option<Batching>,
     /// Bins to keep, drop or rename.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = "every bin is sent, under its own name"))]
-    pub(crate) bin_transforms: IgnoredAny,
+    pub(crate) bin_transforms: Option<BinTransforms>,
     /// Changes records by a Java class.
     #[serde(default)]
-    #[schemars(with = "Value", extend("x-refused" = NO_JAVA))]
+    #[schemars(with = "Value", extend("x-refused" = NO_JAVA_TRANSFORMER))]
     pub(crate) custom_transformer: IgnoredAny,
     /// Merges records by a Java class.
     #[serde(default)]
-    #[schemars(with = "Value", extend("x-refused" = NO_JAVA))]
+    #[schemars(with = "Value", extend("x-refused" = NO_JAVA_BATCHES))]
     pub(crate) batch_formatter_class: IgnoredAny,
 }
 
@@ -88,10 +96,8 @@ pub(crate) struct Sections {
 pub(crate) struct Namespace {
     #[serde(flatten)]
     pub(crate) sections: Sections,
-    /// Order by last-update time.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = NO_ORDERING, "x-off" = "enable"))]
-    pub(crate) record_ordering: IgnoredAny,
+    /// No version of a record after a newer one.
+    pub(crate) record_ordering: Option<RecordOrdering>,
     /// Overrides by set.
     #[serde(default)]
     pub(crate) sets: BTreeMap<String, Sections>,
@@ -103,19 +109,18 @@ pub(crate) struct Namespace {
 pub(crate) struct Port {
     #[serde(flatten)]
     pub(crate) sections: Sections,
-    /// Order by last-update time.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = NO_ORDERING, "x-off" = "enable"))]
-    pub(crate) record_ordering: IgnoredAny,
+    /// No version of a record after a newer one.
+    pub(crate) record_ordering: Option<RecordOrdering>,
     /// Overrides by namespace, for records that arrive on this port.
     #[serde(default)]
     #[schemars(extend("x-ours" = true))]
     pub(crate) namespaces: BTreeMap<String, Namespace>,
 }
 
-const NO_ORDERING: &str = "records are sent in the order they arrive";
-const NO_JAVA: &str = "Java classes cannot run in this connector; do that work in the receiver, or keep to the built-in \
-                       formats and routing";
+const NO_JAVA_TRANSFORMER: &str =
+    "Java classes cannot run in this connector; `bin-transforms` keeps, drops and renames bins";
+const NO_JAVA_BATCHES: &str = "Java classes cannot run in this connector; `batching` puts records together, in the form that \
+                               `batching.body` names";
 
 /// The side that faces XDR.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -125,17 +130,17 @@ pub(crate) struct Service {
     #[serde(default)]
     pub(crate) protocol: Incoming,
     /// Clear-text listening port or ports; 0 lets the system choose.
-    #[schemars(extend("x-default" = "8080"))]
+    #[schemars(extend("x-default" = "8080; none when there is `tls`"))]
     pub(crate) port: Option<OneOrMany<u16>>,
     /// Interface address or addresses to bind.
     #[serde(default = "any_address")]
     pub(crate) address: OneOrMany<String>,
-    /// TLS listener.
-    #[schemars(with = "Option<Value>", extend("x-not-yet" = NO_TLS))]
-    pub(crate) tls: Option<IgnoredAny>,
+    /// TLS listener, with ports of its own.
+    #[schemars(extend("x-default" = "off"))]
+    pub(crate) tls: Option<ServerTls>,
     /// Threads that read from XDR.
     #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = "one pool of `worker-threads` does all the work"))]
+    #[schemars(with = "Value", extend("x-note" = "one pool of `worker-threads` does all the work"))]
     pub(crate) io_threads: IgnoredAny,
     /// Threads of the connector.
     #[schemars(range(min = 1, max = 1024), extend("x-default" = "one per processor"))]
@@ -177,8 +182,6 @@ pub(crate) struct Service {
     #[schemars(extend("x-ours" = true))]
     pub(crate) accept_client_writes: bool,
 }
-
-const NO_TLS: &str = "there is no TLS listener: its port is not opened";
 
 impl Default for Service {
     fn default() -> Self {
@@ -226,15 +229,15 @@ const NO_HTTP: &str = "incoming HTTP is not supported yet; write `TCP` (server 5
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Manage {
-    /// Port or ports; 0 lets the system choose.
-    #[schemars(extend("x-default" = "required"))]
+    /// Clear-text port or ports; 0 lets the system choose.
+    #[schemars(extend("x-default" = "required, unless there is `tls`"))]
     pub(crate) port: Option<OneOrMany<u16>>,
     /// Interface address or addresses to bind.
     #[serde(default = "any_address")]
     pub(crate) address: OneOrMany<String>,
-    /// TLS listener.
-    #[schemars(with = "Option<Value>", extend("x-not-yet" = NO_TLS))]
-    pub(crate) tls: Option<IgnoredAny>,
+    /// TLS listener, with ports of its own.
+    #[schemars(extend("x-default" = "off"))]
+    pub(crate) tls: Option<ServerTls>,
 }
 
 /// One value, or a list of them.
@@ -252,146 +255,6 @@ impl<T> OneOrMany<T> {
             Self::Many(many) => many,
         }
     }
-}
-
-/// How a record becomes a request body.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum Format {
-    Short(String),
-    Full(FormatMode),
-}
-
-/// How a record becomes a request body, by `mode`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(tag = "mode", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub(crate) enum FormatMode {
-    /// One JSON object with the metadata and typed bins.
-    Json {
-        /// Numeric keys of maps become strings; otherwise such a record cannot be written.
-        #[serde(default = "yes")]
-        stringify_map_keys: bool,
-    },
-    /// One JSON object whose members are the bins.
-    FlatJson {
-        /// The member that holds the metadata.
-        #[schemars(length(min = 1))]
-        metadata_key: String,
-        /// Numeric keys of maps become strings; otherwise such a record cannot be written.
-        #[serde(default = "yes")]
-        stringify_map_keys: bool,
-    },
-    /// The vendor's default: the message as XDR sent it.
-    #[schemars(extend("x-refused" = NO_FORMAT))]
-    Xdr {},
-    /// Avro.
-    #[schemars(extend("x-refused" = NO_FORMAT))]
-    Avro {},
-    /// MessagePack.
-    #[schemars(extend("x-refused" = NO_FORMAT))]
-    MessagePack {},
-    /// A Java class.
-    #[schemars(extend("x-refused" = "Java classes cannot run in this connector; use `json` or `flat-json`"))]
-    Custom {},
-}
-
-/// What is said of the vendor's formats that are still missing.
-pub(crate) const NO_FORMAT: &str = "format not supported yet; use `json` or `flat-json`";
-
-/// Where records go, by `mode`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(tag = "mode", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub(crate) enum Routing {
-    /// To one destination.
-    Static {
-        /// Its name under `destinations`.
-        destination: String,
-    },
-    /// The same record to several destinations; it is acknowledged when all of them confirmed it.
-    StaticMultiDestination {
-        /// Their names under `destinations`; one name may stand without a list.
-        destinations: OneOrMany<String>,
-    },
-    /// Nowhere: the record is acknowledged at once.
-    Skip,
-    /// A Java class.
-    #[schemars(extend("x-refused" = "Java classes cannot run in this connector; route by namespace, set and port"))]
-    Custom {},
-}
-
-/// Logs.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Logging {
-    /// Log file.
-    #[schemars(extend("x-not-yet" = "logs go to standard error"))]
-    pub(crate) file: Option<PathBuf>,
-    /// Log to the console even when there is a file.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = "logs always go to standard error"))]
-    pub(crate) enable_console_logging: IgnoredAny,
-    /// Rotated log files kept.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = "logs go to standard error, nothing is rotated"))]
-    pub(crate) max_history: IgnoredAny,
-    /// Level of each logger: `root`, `record-parser`, `server`, `com.aerospike.connect`, or one of our module
-    /// paths such as `esp_connector::lane`. Other names load with a warning.
-    #[serde(default)]
-    pub(crate) levels: BTreeMap<String, Level>,
-    /// Seconds between statistics lines; 0 turns them off.
-    #[serde(default = "ticker_interval")]
-    #[schemars(range(max = 86_400))]
-    pub(crate) ticker_interval: u64,
-    /// Form of a line.
-    #[serde(default)]
-    pub(crate) format: LogFormat,
-}
-
-impl Default for Logging {
-    fn default() -> Self {
-        Self {
-            file: None,
-            enable_console_logging: IgnoredAny,
-            max_history: IgnoredAny,
-            levels: BTreeMap::new(),
-            ticker_interval: ticker_interval(),
-            format: LogFormat::default(),
-        }
-    }
-}
-
-/// Least severity that is logged.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl Level {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
-/// Form of a log line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum LogFormat {
-    /// Text.
-    #[default]
-    Simple,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Metrics.
@@ -421,10 +284,6 @@ fn max_frame_bytes() -> usize {
 
 fn shutdown_grace_period() -> u64 {
     10_000
-}
-
-fn ticker_interval() -> u64 {
-    10
 }
 
 fn yes() -> bool {

@@ -6,23 +6,27 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    time::Duration,
 };
 
 use adapters::{TargetConfig, http};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod batching;
+mod bin_transforms;
+mod format;
+mod logging;
+mod routing;
 mod service;
+mod tls;
+mod whole;
 
 use super::{
-    Config, Destination, DurableMember, Format, JsonRules, Logging, Namespace, NanPolicy, PortConfig,
-    Routing, Sections,
-    file::{self, FormatMode, LogFormat, OneOrMany, SHARED_KEYS, Shared},
+    Config, Destination, Format, JsonRules, Namespace, NanPolicy, PortConfig, RecordOrdering, Sections,
+    file::{self, SHARED_KEYS, Shared},
     problem::{Findings, join, nearest, shorten},
     tree::Node,
 };
-use crate::logging::check_levels;
 
 /// XDR gives up on an answer after this long, whatever is configured.
 const XDR_TIMEOUT_MS: u64 = 10_000;
@@ -56,7 +60,7 @@ impl Meaning<'_> {
             .into_iter()
             .filter_map(|(name, d)| Some((name.clone(), self.destination(&name, d)?)));
         let destinations = destinations.collect();
-        let root = self.sections(file.sections, Some(tree), "");
+        let root = self.sections(file.sections, file.record_ordering, Some(tree), "");
         let namespaces = self.namespaces(file.namespaces, Some(tree), "");
         let ports = self.ports(file.port_based_config);
         let service = self.service(file.service, &ports);
@@ -100,6 +104,7 @@ impl Meaning<'_> {
             for file in [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file] {
                 *file = file.take().map(|file| self.folder.join(file));
             }
+            tls.ciphers = self.ciphers(&join(path, "tls"), std::mem::take(&mut tls.ciphers));
         }
         for value in config.headers.values_mut() {
             if let http::HeaderValue::File { file } = value {
@@ -110,82 +115,27 @@ impl Meaning<'_> {
     }
 
     /// `node` is the mapping that holds the sections: what it has but `file` has not was broken.
-    fn sections(&mut self, file: file::Sections, node: Option<&Node>, path: &str) -> Sections {
-        let broken = |key: &str| node.and_then(|node| node.get(key)).is_some_and(|node| !node.is_null());
+    fn sections(
+        &mut self,
+        file: file::Sections,
+        ordering: Option<file::RecordOrdering>,
+        node: Option<&Node>,
+        path: &str,
+    ) -> Sections {
         let format = match file.format {
             Some(format) => Some(self.format(format, &join(path, "format"))),
             // Stands for the one that was reported, so that nothing is said about a missing one.
-            None => broken("format").then_some(JSON),
+            None => given(node, "format").then_some(JSON),
         };
-        let routing = file.routing.map(|routing| self.routing(routing, &join(path, "routing")));
-        Sections { format, routing, ..Sections::default() }
-    }
-
-    fn format(&mut self, file: file::Format, path: &str) -> Format {
-        match file {
-            file::Format::Full(FormatMode::Json { stringify_map_keys }) => {
-                Format::Json(JsonRules { stringify_map_keys, ..JsonRules::default() })
-            }
-            file::Format::Full(FormatMode::FlatJson { metadata_key, stringify_map_keys }) => {
-                let rules = JsonRules { stringify_map_keys, ..JsonRules::default() };
-                Format::FlatJson { metadata_key, durable: DurableMember::Always, rules }
-            }
-            // The shape refused these modes already.
-            file::Format::Full(_) => JSON,
-            file::Format::Short(name) => {
-                match name.to_ascii_lowercase().as_str() {
-                    "json" => {}
-                    "flat-json" => {
-                        let message =
-                            "needs a `metadata-key`: write `{mode: flat-json, metadata-key: metadata}`";
-                        self.problem(path, message);
-                    }
-                    "xdr" | "avro" | "message-pack" | "msgpack" | "custom" => {
-                        self.problem(path, format!("`{name}`: {}", file::NO_FORMAT));
-                    }
-                    other => {
-                        let near = nearest(other, ["json", "flat-json"]);
-                        let hint = near.map_or_else(
-                            || "expected `json`, or a section with `mode`".to_owned(),
-                            |near| format!("did you mean `{near}`?"),
-                        );
-                        self.problem(
-                            path,
-                            format!("unknown value `{}`; {hint}", shorten(&name).escape_debug()),
-                        );
-                    }
-                }
-                JSON
-            }
-        }
-    }
-
-    fn routing(&mut self, file: file::Routing, path: &str) -> Routing {
-        match file {
-            file::Routing::Static { destination } => {
-                self.known(&destination, &join(path, "destination"));
-                Routing::To(vec![destination])
-            }
-            file::Routing::StaticMultiDestination { destinations } => {
-                let list = matches!(destinations, OneOrMany::Many(_));
-                let path = join(path, "destinations");
-                let mut names: Vec<String> = Vec::new();
-                for (n, name) in destinations.into_vec().into_iter().enumerate() {
-                    let path = if list { format!("{path}[{n}]") } else { path.clone() };
-                    self.known(&name, &path);
-                    if names.contains(&name) {
-                        self.warn(
-                            &path,
-                            format!("`{}` is named twice; it gets each record once", shorten(&name)),
-                        );
-                    } else {
-                        names.push(name);
-                    }
-                }
-                Routing::To(names)
-            }
-            // The shape refused `custom` already.
-            file::Routing::Skip | file::Routing::Custom {} => Routing::Skip,
+        let batching = node.and_then(|node| node.get("batching"));
+        Sections {
+            format,
+            routing: file.routing.map(|routing| self.routing(routing, &join(path, "routing"))),
+            batching: file.batching.map(|file| self.batching(file, batching, &join(path, "batching"))),
+            bin_transforms: file
+                .bin_transforms
+                .map(|file| self.bin_transforms(file, &join(path, "bin-transforms"))),
+            record_ordering: ordering.map(RecordOrdering::from),
         }
     }
 
@@ -222,7 +172,7 @@ impl Meaning<'_> {
             if name.len() > MAX_NAMESPACE_BYTES {
                 self.warn(&path, format!("no namespace has a name longer than {MAX_NAMESPACE_BYTES} bytes"));
             }
-            let sections = self.sections(file.sections, node, &path);
+            let sections = self.sections(file.sections, file.record_ordering, node, &path);
             let (parent, path) = (node.and_then(|node| node.get("sets")), join(&path, "sets"));
             let mut sets = BTreeMap::new();
             for (name, file) in file.sets {
@@ -230,7 +180,7 @@ impl Meaning<'_> {
                 if name.len() > MAX_SET_BYTES {
                     self.warn(&path, format!("no set has a name longer than {MAX_SET_BYTES} bytes"));
                 }
-                sets.insert(name, self.sections(file, node, &path));
+                sets.insert(name, self.sections(file, None, node, &path));
             }
             namespaces.insert(name, Namespace { sections, sets });
         }
@@ -242,7 +192,7 @@ impl Meaning<'_> {
         let mut ports = BTreeMap::new();
         for (key, file) in file {
             let (node, path) = (parent.and_then(|parent| parent.get(&key)), join("port-based-config", &key));
-            let sections = self.sections(file.sections, node, &path);
+            let sections = self.sections(file.sections, file.record_ordering, node, &path);
             let namespaces = self.namespaces(file.namespaces, node, &path);
             match key.parse::<u16>() {
                 Ok(port @ 1024..) => drop(ports.insert(port, PortConfig { sections, namespaces })),
@@ -250,47 +200,6 @@ impl Meaning<'_> {
             }
         }
         ports
-    }
-
-    fn logging(&mut self, file: file::Logging) -> Logging {
-        let mut logging = Logging::from(file);
-        logging.file = logging.file.map(|file| self.folder.join(file));
-        // The vendor's file may name Java loggers that mean nothing here: no reason to refuse it.
-        logging.levels.retain(|logger, level| {
-            let one = BTreeMap::from([(logger.clone(), level.clone())]);
-            let Err(e) = check_levels(&one) else { return true };
-            self.warn(&join("logging.levels", logger), format!("no effect: {e}"));
-            false
-        });
-        logging
-    }
-
-    /// What only shows when everything is put together.
-    fn whole(&mut self, config: &Config) {
-        let mut told = BTreeSet::new();
-        let mut routed = false;
-        for scope in config.scopes() {
-            let (format, Some(Routing::To(_))) = config.effective(scope) else { continue };
-            routed = true;
-            if format.is_some() {
-                continue;
-            }
-            let Some(path) = config.routing_path(scope) else { continue };
-            if told.insert(path.clone()) {
-                let message = "no `format` applies to these records, and the vendor's default (`xdr`) is not \
-                               supported yet; add `format: {mode: json}`";
-                self.problem(&path, message);
-            }
-        }
-        if !routed {
-            let message = "NO RECORD GOES ANYWHERE: without `routing` every record is acknowledged to XDR and sent \
-                           nowhere; add `routing: {mode: static, destination: …}`";
-            self.findings.warn(0, "", message);
-        } else {
-            for name in self.names.difference(&self.used).cloned().collect::<Vec<_>>() {
-                self.warn(&join("destinations", &name), "no route names it");
-            }
-        }
     }
 
     /// `value` as a `T`. The shape was checked, so that a failure means that shape and types disagree.
@@ -331,29 +240,12 @@ impl Meaning<'_> {
     }
 }
 
+/// Whether something was written for `key`.
+fn given(node: Option<&Node>, key: &str) -> bool {
+    node.and_then(|node| node.get(key)).is_some_and(|node| !node.is_null())
+}
+
 const JSON: Format = Format::Json(JsonRules { stringify_map_keys: true, nan_policy: NanPolicy::String });
 const MAX_NAMESPACE_BYTES: usize = 31;
 const MAX_SET_BYTES: usize = 63;
-
-impl From<file::Logging> for Logging {
-    fn from(file: file::Logging) -> Self {
-        Self {
-            levels: file
-                .levels
-                .into_iter()
-                .map(|(logger, level)| (logger, level.as_str().to_owned()))
-                .collect(),
-            ticker_interval: Duration::from_secs(file.ticker_interval),
-            json: file.format == LogFormat::Json,
-            file: file.file,
-            console: true,
-            max_history: 30,
-        }
-    }
-}
-
-impl Default for Logging {
-    fn default() -> Self {
-        file::Logging::default().into()
-    }
-}
+const MAX_BIN_BYTES: usize = 15;

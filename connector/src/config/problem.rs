@@ -59,12 +59,13 @@ pub(crate) struct Findings {
     file: PathBuf,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    notes: Vec<Problem>,
 }
 
 impl Findings {
     /// Starts empty; `file` is only for the messages.
     pub(crate) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new() }
+        Self { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new(), notes: Vec::new() }
     }
 
     /// Something that must be corrected.
@@ -79,6 +80,12 @@ impl Findings {
         push(&mut self.warnings, problem);
     }
 
+    /// Something that is so by design, and no reason to act.
+    pub(crate) fn note(&mut self, line: usize, path: &str, message: impl Into<String>) {
+        let problem = self.entry(line, path, message.into());
+        push(&mut self.notes, problem);
+    }
+
     /// Whether further problems only count: what is costly to say about them need not be worked out.
     pub(crate) fn full(&self) -> bool {
         self.problems.len() > MAX_FINDINGS
@@ -87,6 +94,11 @@ impl Findings {
     /// The same for warnings.
     pub(crate) fn warned_enough(&self) -> bool {
         self.warnings.len() > MAX_FINDINGS
+    }
+
+    /// The notes so far, in line order.
+    pub(crate) fn notes(&self) -> Vec<Problem> {
+        self.in_order(self.notes.clone())
     }
 
     /// The warnings, in line order, when nothing has to be corrected.

@@ -1,11 +1,13 @@
 //! Which sections apply to a record: the precedence of set, namespace, port and root, in one place.
 //!
 //! Precedence is by section, not by key: the innermost `format` counts as a whole, and so does the
-//! innermost `routing`.
+//! innermost one of every other section.
 
 use std::collections::BTreeSet;
 
-use super::{Config, Format, Namespace, Routing, Sections, problem::join};
+use super::{
+    Batching, BinTransforms, Config, Format, Namespace, RecordOrdering, Routing, Sections, problem::join,
+};
 
 /// A kind of record, as far as the configuration can tell them apart. `None` is every name that the
 /// configuration does not mention.
@@ -19,12 +21,46 @@ pub struct Scope<'a> {
     pub set: Option<&'a str>,
 }
 
+/// The sections that apply to a record. One that is there may still be turned off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effective<'a> {
+    /// `format`.
+    pub format: Option<&'a Format>,
+    /// `routing`.
+    pub routing: Option<&'a Routing>,
+    /// `batching`.
+    pub batching: Option<&'a Batching>,
+    /// `bin-transforms`.
+    pub bin_transforms: Option<&'a BinTransforms>,
+    /// `record-ordering`.
+    pub record_ordering: Option<&'a RecordOrdering>,
+}
+
+impl Effective<'_> {
+    /// Whether any such record is sent to a destination.
+    pub fn goes_somewhere(&self) -> bool {
+        match self.routing {
+            None | Some(Routing::Skip) => false,
+            Some(Routing::To(names)) => !names.is_empty(),
+            Some(Routing::By(table)) => {
+                table.destinations.values().chain([&table.default]).any(|names| !names.is_empty())
+            }
+        }
+    }
+}
+
 impl Config {
-    /// The format and the routing that apply to a record.
-    pub fn effective(&self, scope: Scope<'_>) -> (Option<&Format>, Option<&Routing>) {
+    /// The sections that apply to a record.
+    pub fn effective(&self, scope: Scope<'_>) -> Effective<'_> {
         let levels = self.levels(scope);
-        let sections = || levels.iter().flatten();
-        (sections().find_map(|s| s.format.as_ref()), sections().find_map(|s| s.routing.as_ref()))
+        let sections = || levels.iter().copied().flatten();
+        Effective {
+            format: sections().find_map(|s| s.format.as_ref()),
+            routing: sections().find_map(|s| s.routing.as_ref()),
+            batching: sections().find_map(|s| s.batching.as_ref()),
+            bin_transforms: sections().find_map(|s| s.bin_transforms.as_ref()),
+            record_ordering: sections().find_map(|s| s.record_ordering.as_ref()),
+        }
     }
 
     /// Every kind of record that the configuration tells apart, the most particular first.
@@ -51,9 +87,14 @@ impl Config {
         })
     }
 
-    /// Path of the `routing` that applies to a record.
-    pub(super) fn routing_path(&self, scope: Scope<'_>) -> Option<String> {
-        let level = self.levels(scope).iter().position(|level| level.is_some_and(|s| s.routing.is_some()))?;
+    /// Path of the section `key` that applies to a record: of the innermost level that `has` it.
+    pub(super) fn section_path(
+        &self,
+        scope: Scope<'_>,
+        key: &str,
+        has: impl Fn(&Sections) -> bool,
+    ) -> Option<String> {
+        let level = self.levels(scope).iter().position(|level| level.is_some_and(&has))?;
         let port = scope.port.map(|port| join("port-based-config", &port.to_string())).unwrap_or_default();
         let namespace = |outer: &str| join(&join(outer, "namespaces"), scope.namespace.unwrap_or_default());
         let set = |namespace: &str| join(&join(namespace, "sets"), scope.set.unwrap_or_default());
@@ -65,7 +106,7 @@ impl Config {
             4 => port,
             _ => String::new(),
         };
-        Some(join(&sections, "routing"))
+        Some(join(&sections, key))
     }
 
     /// The sections that concern a record, the innermost first.
@@ -150,9 +191,10 @@ mod tests {
             ),
         ] {
             let scope = Scope { port, namespace, set };
-            let found = config.effective(scope).1;
+            let found = config.effective(scope).routing;
             assert_eq!(found, Some(&Routing::To(vec![expected.to_owned()])), "{scope:?}");
-            assert_eq!(config.routing_path(scope).as_deref(), Some(path), "{scope:?}");
+            let found = config.section_path(scope, "routing", |sections| sections.routing.is_some());
+            assert_eq!(found.as_deref(), Some(path), "{scope:?}");
         }
     }
 

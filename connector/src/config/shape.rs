@@ -4,12 +4,15 @@
 //! that lacks a required member is left out as a whole. Messages show keys and names, never free values:
 //! those may be secrets.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{
     problem::{Findings, join, nearest, shorten},
     tree::{Entry, Kind, Node},
 };
+use choice::{Choice, listed};
+
+mod choice;
 
 /// Checks `tree` against `schema` and returns what fits, as the JSON that serde reads.
 pub(crate) fn check(tree: &Node, schema: &Value, findings: &mut Findings) -> Value {
@@ -130,7 +133,12 @@ impl<'s> Shape<'s, '_> {
                 continue;
             }
             lines.push((key, entry.line));
-            if entry.value.is_null() || !self.usable(entry, property, &path) {
+            if self.absent(&entry.value, property) || !self.usable(entry, property, &path) {
+                continue;
+            }
+            if let Some(tag) = property.get("const") {
+                // It chose this schema, maybe by another name.
+                fits.insert(key.to_owned(), tag.clone());
                 continue;
             }
             if let Some(value) = self.value(&entry.value, property, At { path: &path, line: entry.line }) {
@@ -172,12 +180,20 @@ impl<'s> Shape<'s, '_> {
             return false;
         }
         if let Some(instead) = property.get("x-not-yet").and_then(Value::as_str) {
-            let off = property.get("x-off").and_then(Value::as_str).and_then(|key| entry.value.get(key));
-            if off.and_then(Node::as_bool) != Some(false) {
-                self.findings.warn(entry.line, path, format!("not acted on yet; {instead}"));
-            }
+            self.findings.warn(entry.line, path, format!("not acted on yet; {instead}"));
+        }
+        if let Some(why) = property.get("x-note").and_then(Value::as_str) {
+            self.findings.note(entry.line, path, format!("has no effect: {why}"));
         }
         true
+    }
+
+    /// Whether a value is as good as not there. Where `null` is a name, writing it is a choice.
+    fn absent(&self, value: &Node, property: &'s Value) -> bool {
+        let Kind::Scalar { text, .. } = &value.kind else { return false };
+        let names_it =
+            || self.branches(property).into_iter().flat_map(Choice::all).any(|choice| choice.is(text));
+        value.is_null() && (text.is_empty() || !names_it())
     }
 
     fn unknown(&mut self, entry: &Entry, schema: &'s Value, path: &str) {
@@ -188,7 +204,7 @@ impl<'s> Shape<'s, '_> {
         let hint = if let Some(near) = nearest(&entry.key, known.iter().copied()) {
             format!("did you mean `{near}`?")
         } else if let Some(home) = self.home(&entry.key) {
-            format!("it belongs in {home}")
+            format!("it belongs {home}")
         } else {
             let usable: Vec<&str> = properties(schema)
                 .filter(|(_, property)| property.get("x-refused").is_none())
@@ -200,14 +216,20 @@ impl<'s> Shape<'s, '_> {
     }
 
     /// Where else in the file a key is known, in words.
-    fn home(&self, key: &str) -> Option<&'static str> {
-        HOMES.into_iter().find_map(|(definition, words)| {
-            let schema =
-                if definition.is_empty() { self.root } else { self.root.get("$defs")?.get(definition)? };
-            let known =
-                self.branches(schema).iter().any(|branch| properties(branch).any(|(name, _)| name == key));
-            known.then_some(words)
-        })
+    fn home(&self, key: &str) -> Option<String> {
+        let knows = |definition: &str| {
+            let schema = match definition {
+                "" => self.root,
+                name => self.root.get("$defs").and_then(|definitions| definitions.get(name))?,
+            };
+            // A tag is known in many places and says nothing about where it belongs.
+            let mut known = self.branches(schema).into_iter().flat_map(properties);
+            Some(known.any(|(name, property)| name == key && property.get("const").is_none()))
+        };
+        let places = HOMES.into_iter().filter(|(definition, _)| knows(definition) == Some(true));
+        let places: Vec<&str> = places.map(|(_, words)| words).collect();
+        let (last, others) = places.split_last()?;
+        Some(if others.is_empty() { (*last).to_owned() } else { format!("{} or {last}", others.join(", ")) })
     }
 
     fn list(&mut self, items: &[Node], schema: &'s Value, at: At<'_>) -> Option<Value> {
@@ -225,8 +247,17 @@ impl<'s> Shape<'s, '_> {
 
     fn scalar(&mut self, node: &Node, text: &str, branches: &[&'s Value], at: At<'_>) -> Option<Value> {
         let names: Vec<Choice<'s>> = branches.iter().flat_map(|branch| Choice::all(branch)).collect();
-        if node.is_null() {
+        if node.is_null() && !names.iter().any(|choice| choice.is(text)) {
             return self.wrong_kind(node, branches, at);
+        }
+        if let Some(key) = branches.iter().find_map(|branch| properties(branch).find(|(key, _)| *key == text))
+        {
+            self.findings.problem(
+                at.line,
+                at.path,
+                format!("`{}` is a section here: write `{}: {{…}}`", key.0, key.0),
+            );
+            return None;
         }
         if !names.is_empty() {
             return self.choose(text, &names, at).map(|choice| Value::from(choice.name));
@@ -275,7 +306,7 @@ impl<'s> Shape<'s, '_> {
 
     /// The choice called `name`, whatever its case.
     fn choose<'c>(&mut self, name: &str, choices: &'c [Choice<'s>], at: At<'_>) -> Option<&'c Choice<'s>> {
-        let choice = choices.iter().find(|choice| choice.name.eq_ignore_ascii_case(name));
+        let choice = choices.iter().find(|choice| choice.is(name));
         match choice {
             Some(Choice { name, refused: Some(why), .. }) => {
                 self.findings.problem(at.line, at.path, format!("`{name}`: {why}"));
@@ -340,46 +371,24 @@ impl<'s> Shape<'s, '_> {
     }
 }
 
-/// Definitions of the schema, in words; "" is the file itself.
-const HOMES: [(&str, &str); 8] = [
-    ("", "the top level"),
-    ("Service", "`service`"),
-    ("Destination", "a destination"),
-    ("Manage", "`service.manage`"),
-    ("HealthCheck", "`health-check` of a destination"),
-    ("Tls", "`tls` of a destination"),
-    ("Logging", "`logging`"),
-    ("Metrics", "`metrics`"),
+/// Definitions of the schema, and where they stand in words; "" is the file itself.
+const HOMES: [(&str, &str); 15] = [
+    ("", "at the top level"),
+    ("Namespace", "in a namespace"),
+    ("Sections", "in a set"),
+    ("Port", "in a port of `port-based-config`"),
+    ("Service", "in `service`"),
+    ("Manage", "in `service.manage`"),
+    ("Destination", "in a destination"),
+    ("HealthCheck", "in `health-check` of a destination"),
+    ("Tls", "in `tls` of a destination"),
+    ("ServerTls", "in `tls` of `service` or of `service.manage`"),
+    ("Batching", "in `batching`"),
+    ("BinTransforms", "in `bin-transforms`"),
+    ("RecordOrdering", "in `record-ordering`"),
+    ("Logging", "in `logging`"),
+    ("Metrics", "in `metrics`"),
 ];
-
-/// One name of an enumeration.
-struct Choice<'s> {
-    name: &'s str,
-    refused: Option<&'s str>,
-    /// The schema that applies when the name is chosen.
-    schema: &'s Value,
-}
-
-impl<'s> Choice<'s> {
-    /// The name that `constant` fixes; `schema` applies when it is chosen.
-    fn of(constant: &'s Value, schema: &'s Value) -> Option<Self> {
-        let name = constant.get("const")?.as_str()?;
-        Some(Self { name, refused: schema.get("x-refused").and_then(Value::as_str), schema })
-    }
-
-    /// The names that a schema of text lists.
-    fn all(schema: &'s Value) -> Vec<Self> {
-        let names = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-        let names = names.filter_map(Value::as_str).map(|name| Self { name, refused: None, schema });
-        names.chain(Self::of(schema, schema)).collect()
-    }
-}
-
-/// The names one may write.
-fn listed(choices: &[Choice<'_>]) -> String {
-    let usable = choices.iter().filter(|choice| choice.refused.is_none());
-    usable.map(|choice| format!("`{}`", choice.name)).collect::<Vec<_>>().join(" or ")
-}
 
 fn properties(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let members = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
@@ -408,7 +417,7 @@ fn to_json(node: &Node) -> Value {
         _ if node.is_null() => Value::Null,
         Kind::Scalar { plain: true, .. } if node.as_bool().is_some() => node.as_bool().into(),
         Kind::Scalar { plain: true, text } => {
-            text.parse::<i64>().map_or_else(|_| text.as_str().into(), Value::from)
+            text.parse::<Number>().map_or_else(|_| text.as_str().into(), Value::from)
         }
         Kind::Scalar { text, .. } => text.as_str().into(),
         Kind::List(items) => items.iter().map(to_json).collect(),

@@ -101,6 +101,19 @@ impl Node {
 
     /// The line of `path`, or of the nearest thing around it that is in the file.
     pub(crate) fn line_of(&self, path: &str) -> usize {
+        self.nearest(path).1
+    }
+
+    /// How many items the list at `path` has in the file, the broken ones too.
+    pub(crate) fn items_at(&self, path: &str) -> usize {
+        match self.nearest(path) {
+            (Self { kind: Kind::List(items), .. }, _, here) if here == path => items.len(),
+            _ => 0,
+        }
+    }
+
+    /// What is at `path` or around it, the line of its key, and its own path.
+    fn nearest(&self, path: &str) -> (&Self, usize, String) {
         let (mut node, mut line, mut here) = (self, self.line, String::new());
         'down: loop {
             for entry in node.entries() {
@@ -121,7 +134,7 @@ impl Node {
                     }
                 }
             }
-            return line;
+            return (node, line, here);
         }
     }
 }

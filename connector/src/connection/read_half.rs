@@ -26,6 +26,7 @@ use crate::{
     recorder::{Direction, Tap},
     replies::Replies,
     route::{Delivery, PortRoutes, Route},
+    transform::Names,
     wire::{
         ack::{self, ResultCode},
         frame::{self, Frame, Kind},
@@ -67,6 +68,8 @@ pub(super) struct ReadHalf<R> {
     /// Until then what is read may have lain in the socket since before a long wait for the window.
     held_back_until: Instant,
     held_log: Limited,
+    /// Where new names of bins are kept, from record to record.
+    names: Names,
     replies: Arc<Replies>,
     routes: Arc<PortRoutes>,
     facts: NodeFacts,
@@ -93,6 +96,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             read_at: start,
             held_back_until: start,
             held_log: Limited::new(HELD_LOG_EVERY),
+            names: Names::default(),
             replies,
             routes,
             facts,
@@ -227,7 +231,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     }
 
     async fn message(&mut self, body: &[u8], now_unix_ms: u64) {
-        let decoded = match message::decode(body, now_unix_ms) {
+        let mut decoded = match message::decode(body, now_unix_ms) {
             Ok(decoded) => decoded,
             Err(error) => return self.refuse(&error).await,
         };
@@ -245,7 +249,11 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let routes = Arc::clone(&self.routes);
         match routes.route(notification.namespace, notification.set) {
             Route::Skip => self.skip(deadline).await,
-            Route::To(delivery) => self.dispatch(notification, delivery, deadline).await,
+            Route::To(delivery) => {
+                let mut names = std::mem::take(&mut self.names);
+                self.dispatch(&mut decoded.notification, &mut names, delivery, deadline).await;
+                self.names = names;
+            }
         }
     }
 
@@ -264,9 +272,10 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     }
 
     /// Writes the record once and hands it to every destination's lane.
-    async fn dispatch(
+    async fn dispatch<'n>(
         &mut self,
-        notification: &ChangeNotification<'_>,
+        notification: &mut ChangeNotification<'n>,
+        names: &'n mut Names,
         delivery: &Delivery,
         deadline: Instant,
     ) {
@@ -284,6 +293,11 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             // A version without a last-update time has no place in the order.
             _ => None,
         };
+        if let Some(transform) = &delivery.transform
+            && transform.apply(&mut notification.bins, names) > 0
+        {
+            self.shared.metrics.anomaly("bin-renamed-like-another");
+        }
         let encoder = &delivery.encoder;
         let mut piece = Vec::with_capacity(512);
         let encoded = encoder.encode(notification, &mut piece);

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     config::RoutingKey,
     notification::{ChangeNotification, Value},
+    transform::NameTransforms,
 };
 
 /// Positions of destinations in [`super::Router::destinations`].
@@ -23,6 +24,8 @@ pub(super) enum Destinations {
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) key: RoutingKey,
+    /// Applied to the value before it is looked up.
+    pub(super) transforms: NameTransforms,
     pub(super) by_value: HashMap<String, Positions>,
     pub(super) default: Positions,
 }
@@ -57,6 +60,6 @@ impl Table {
 
     fn at(&self, value: &[u8]) -> &Positions {
         let Ok(text) = str::from_utf8(value) else { return &self.default };
-        self.by_value.get(text).unwrap_or(&self.default)
+        self.by_value.get(&*self.transforms.apply(text)).unwrap_or(&self.default)
     }
 }
