@@ -77,7 +77,7 @@ def number(value, rules):
     if isinstance(value, int) or math.isfinite(value):
         return value
     if rules.nan == "error":
-        raise Refused("not a number" if math.isnan(value) else "infinity")
+        raise Refused("not finite", "nan-policy")
     if rules.nan == "null":
         return None
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -113,8 +113,12 @@ def map_key(key, rules):
     if not rules.stringify:
         raise Refused("map key", "stringify-map-keys")
     value = key["value"]
-    # A key is text anyway: there is nothing that could be null or wrong about NaN.
-    return NumberKey(value) if math.isfinite(value) else number(value, Rules())
+    if math.isfinite(value):
+        return NumberKey(value)
+    if rules.nan == "error":
+        raise Refused("map key", "not finite", "nan-policy")
+    # Never null, which is no key.
+    return number(value, Rules())
 
 
 def bare(value, rules):
@@ -151,14 +155,16 @@ def of_bin(name, what, *arguments):
         raise Refused("bin " + json.dumps(shown(name), ensure_ascii=False), *refused.args) from None
 
 
-def user_key(n):
-    # The rules are about bins.
-    return None if n.user_key is None else bare(n.user_key, Rules())
+def user_key(n, rules):
+    try:
+        return None if n.user_key is None else bare(n.user_key, rules)
+    except Refused as refused:
+        raise Refused("user key", *refused.args) from None
 
 
 def typed_json(n, rules):
     """`n` is a Notification of generate.py."""
-    key = [shown(n.namespace), n.set and shown(n.set), n.digest, user_key(n)]
+    key = [shown(n.namespace), n.set and shown(n.set), n.digest, user_key(n, rules)]
     if n.delete:
         return Members([("msg", "delete"), ("key", key), ("durable", n.durable)])
     bins = [of_bin(name, typed, name, value, rules) for name, value in n.bins]
@@ -170,7 +176,7 @@ def flat_json(n, rules):
     if n.set is not None:
         metadata.append(("set", shown(n.set)))
     if n.user_key is not None:
-        metadata.append(("userKey", user_key(n)))
+        metadata.append(("userKey", user_key(n, rules)))
     metadata += [("digest", n.digest), ("msg", "delete" if n.delete else "write"), ("gen", n.generation), ("lut", n.lut)]
     if not n.delete:
         metadata.append(("exp", n.expiry))
