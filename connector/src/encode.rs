@@ -4,11 +4,19 @@
 
 use std::borrow::Cow;
 
-use crate::{config::Format, notification::ChangeNotification};
+use crate::{
+    batch::BatchPolicy,
+    config::{Batching, Format},
+    notification::ChangeNotification,
+};
 
+mod body;
 mod flat_json;
 mod json;
 mod json_value;
+mod message_pack;
+
+pub use body::Body;
 
 /// Writes notifications in one configured format.
 #[derive(Clone, Debug)]
@@ -41,8 +49,21 @@ impl Encoder {
         Ok(Self { format })
     }
 
+    /// How what this encoder writes is put into requests: one record each unless `batching` says otherwise.
+    pub fn batch_policy(&self, batching: Option<&Batching>) -> Result<BatchPolicy, FormatError> {
+        let Some(batching) = batching.filter(|batching| batching.enabled) else {
+            return Ok(BatchPolicy::single(Body::single(self.content_type())));
+        };
+        Ok(BatchPolicy {
+            body: Body::batched(&self.format, batching, self.content_type())?,
+            records_max: batching.max_records.get(),
+            bytes_max: batching.max_bytes.get(),
+            interval: batching.interval,
+        })
+    }
+
     /// Media type of what [`Encoder::encode`] writes.
-    pub fn content_type(&self) -> &'static str {
+    fn content_type(&self) -> &'static str {
         match self.format {
             Format::Json { .. } | Format::FlatJson { .. } => "application/json",
             Format::MessagePack => "application/x-msgpack",
@@ -61,7 +82,8 @@ impl Encoder {
             Format::FlatJson { metadata_key, rules, durable } => {
                 flat_json::write(notification, metadata_key, *durable, *rules, out)
             }
-            Format::MessagePack | Format::Avro { .. } => {
+            Format::MessagePack => message_pack::write(notification, out),
+            Format::Avro { .. } => {
                 Err(EncodeError { place: "format".to_owned(), problem: "not built in yet".into() })
             }
         }

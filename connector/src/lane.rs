@@ -5,6 +5,7 @@
 //! cost no more than one. A worker has one request in flight; a failed record is parked and its worker goes on.
 
 use std::{
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -12,21 +13,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::{Cause, Outcome, Outcomes, Report, SharedTarget};
+use adapters::{Cause, Outcome, Outcomes, Payload, Report, SharedTarget};
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::warn;
 
 use crate::{
     admission::Admission,
+    batch::BatchPolicy,
     metrics::LaneStats,
-    replies::Ticket,
     retry::{Failing, RetryPolicy},
 };
 
+mod group;
+mod job;
 mod queue;
+mod timed;
 
-pub use queue::Job;
-use queue::Queue;
+pub use self::job::{Job, Order, Tickets};
+use self::queue::{Pushed, Queue, Taken};
 
 /// How long a record waits for room at most in a lane that was not found full lately.
 const PATIENCE_MAX: Duration = Duration::from_millis(250);
@@ -54,13 +58,14 @@ pub struct Lane {
     name: String,
     target: SharedTarget,
     limits: Limits,
+    policies: Arc<[BatchPolicy]>,
     state: Mutex<State>,
     /// Something is ready for a worker.
     work: Notify,
     /// A record was finished.
     room: Notify,
-    /// The earliest parked job changed.
-    parked: Notify,
+    /// Something is due earlier than the clock is set to.
+    sooner: Notify,
     closed: AtomicBool,
     stats: Arc<LaneStats>,
 }
@@ -71,12 +76,21 @@ struct State {
     admission: Admission,
     failing: Failing,
     saturated_until: Option<Instant>,
+    /// When the clock next looks.
+    wake_at: Option<Instant>,
 }
 
 impl Lane {
-    /// A lane into `target`. Nothing runs before [`Lane::start`].
-    pub fn new(name: String, target: SharedTarget, limits: Limits, now: Instant) -> Arc<Self> {
-        let admission = Admission::new(limits.workers, limits.held_max, now);
+    /// A lane into `target` for jobs to which one of `policies` applies. Nothing runs before [`Lane::start`].
+    pub fn new(
+        name: String,
+        target: SharedTarget,
+        limits: Limits,
+        policies: Arc<[BatchPolicy]>,
+        now: Instant,
+    ) -> Arc<Self> {
+        let batch_max = policies.iter().map(|policy| policy.records_max).max().unwrap_or(1);
+        let admission = Admission::new(limits.workers, batch_max, limits.held_max, now);
         let stats = Arc::new(LaneStats::default());
         stats.capacity.store(admission.capacity() as u64, Ordering::Relaxed);
         Arc::new(Self {
@@ -84,14 +98,16 @@ impl Lane {
             target,
             limits,
             state: Mutex::new(State {
-                queue: Queue::default(),
+                queue: Queue::new(Arc::clone(&policies)),
                 admission,
                 failing: Failing::default(),
                 saturated_until: None,
+                wake_at: None,
             }),
+            policies,
             work: Notify::new(),
             room: Notify::new(),
-            parked: Notify::new(),
+            sooner: Notify::new(),
             closed: AtomicBool::new(false),
             stats,
         })
@@ -112,20 +128,20 @@ impl Lane {
         &self.stats
     }
 
-    /// Starts the workers and the clock of the parked jobs. The tasks end after [`Lane::close`].
+    /// Starts the workers and the clock. The tasks end after [`Lane::close`].
     pub fn start(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
         for _ in 0..self.limits.workers {
             tasks.spawn(Arc::clone(self).work());
         }
-        tasks.spawn(Arc::clone(self).watch_parked());
+        tasks.spawn(Arc::clone(self).watch_clock());
     }
 
     /// Ends the tasks: workers finish the request they are in. What is still queued is dropped, which refuses it.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.work.notify_waiters();
-        self.parked.notify_one();
-        let unfinished = std::mem::take(&mut self.lock().queue);
+        self.sooner.notify_one();
+        let unfinished = std::mem::replace(&mut self.lock().queue, Queue::new(Arc::clone(&self.policies)));
         drop(unfinished);
     }
 
@@ -135,10 +151,10 @@ impl Lane {
     /// source back through TCP instead of refusing; one that was full lately refuses at once, so that a stuck
     /// destination does not stop the reading for the others.
     pub async fn enqueue(&self, job: Job, patience: Instant) {
-        let Err(job) = self.try_enqueue(job) else { return };
+        let Some(job) = self.try_enqueue(job) else { return };
         if let Some(job) = self.wait_for_room(job, patience).await {
             self.stats.refused_full.fetch_add(1, Ordering::Relaxed);
-            job.ticket.refuse(Cause::Overloaded);
+            job.tickets.refuse(Cause::Overloaded);
         }
     }
 
@@ -152,7 +168,7 @@ impl Lane {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             room.as_mut().enable();
-            job = self.try_enqueue(job).err()?;
+            job = self.try_enqueue(job)?;
             if tokio::time::timeout_at(patience.into(), room).await.is_err() {
                 self.lock().saturated_until = Some(patience + SATURATED);
                 warn!(
@@ -165,40 +181,59 @@ impl Lane {
         }
     }
 
-    fn try_enqueue(&self, job: Job) -> Result<(), Job> {
+    /// Gives the job back when there is no room.
+    fn try_enqueue(&self, job: Job) -> Option<Job> {
         let mut state = self.lock();
-        let bytes = state.queue.held_bytes() + job.payload.body.len();
+        let bytes = state.queue.held_bytes() + job.piece.len();
         let full = state.queue.held() >= state.admission.capacity() || bytes > self.limits.held_bytes_max;
         // One record is always let in, however large, as into the window. Nobody would take it out of a closed lane.
         if full && state.queue.held() > 0 || self.closed.load(Ordering::Acquire) {
-            return Err(job);
+            return Some(job);
         }
-        let ready = state.queue.push(job);
+        let pushed = state.queue.push(job, now());
+        let sooner = match pushed {
+            Pushed::Until(at) => state.wake_at.is_none_or(|wake_at| at < wake_at),
+            Pushed::Work | Pushed::Nothing => false,
+        };
         self.gauge(&state);
         drop(state);
-        if ready {
+        if pushed == Pushed::Work {
             self.work.notify_one();
+        } else if sooner {
+            self.sooner.notify_one();
         }
-        Ok(())
+        None
     }
 
     async fn work(self: Arc<Self>) {
-        while let Some((job, start)) = self.next().await {
+        // Every worker keeps its list, so that a request costs no allocation for it.
+        let mut batch = Vec::new();
+        while let Some((policy, start)) = self.next(&mut batch).await {
             self.stats.in_flight.fetch_add(1, Ordering::Relaxed);
             self.stats.requests.fetch_add(1, Ordering::Relaxed);
-            let report = self.target.deliver(&job.payload).await;
+            let report = self.target.deliver(&self.payload(policy, &batch)).await;
             self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
-            self.conclude(job, &report, start);
+            self.conclude(policy, &mut batch, &report, start);
         }
     }
 
-    /// The next job to send and the time now, or `None` once the lane is closed.
-    async fn next(&self) -> Option<(Job, Instant)> {
+    fn payload(&self, policy: usize, batch: &[Job]) -> Payload {
+        let form = &self.policies[policy].body;
+        Payload {
+            body: form.join(batch.iter().map(|job| &job.piece)),
+            content_type: form.content_type(),
+            count: NonZeroUsize::new(batch.len()).unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+
+    /// Puts what to send next into `batch`, which is empty; returns its batch policy and the time now, or `None` once
+    /// the lane is closed.
+    async fn next(&self, batch: &mut Vec<Job>) -> Option<(usize, Instant)> {
         loop {
             if self.closed.load(Ordering::Acquire) {
                 return None;
             }
-            if let Some(taken) = self.take() {
+            if let Some(taken) = self.take(batch) {
                 return Some(taken);
             }
             // Registering before the second look means no wake-up can fall between looking and waiting.
@@ -207,128 +242,137 @@ impl Lane {
             if self.closed.load(Ordering::Acquire) {
                 return None;
             }
-            if let Some(taken) = self.take() {
+            if let Some(taken) = self.take(batch) {
                 return Some(taken);
             }
             work.await;
         }
     }
 
-    fn take(&self) -> Option<(Job, Instant)> {
+    fn take(&self, batch: &mut Vec<Job>) -> Option<(usize, Instant)> {
         let now = now();
         let mut state = self.lock();
         let held = state.queue.held();
-        let job = state.queue.take(now);
+        let taken = state.queue.take(now, batch);
         if state.queue.held() < held {
             self.room.notify_waiters();
         }
         self.gauge(&state);
-        job.map(|job| (job, now))
+        drop(state);
+        let Taken { policy, more } = taken?;
+        if more {
+            self.work.notify_one();
+        }
+        Some((policy, now))
     }
 
-    /// Settles the job, or parks it for another attempt.
-    fn conclude(&self, job: Job, report: &Report, start: Instant) {
-        let outcome = match &report.outcomes {
+    /// Settles the jobs of a request, or parks them for another attempt. Leaves `batch` empty.
+    fn conclude(&self, policy: usize, batch: &mut Vec<Job>, report: &Report, start: Instant) {
+        let count = batch.len();
+        let outcome = |index: usize| match &report.outcomes {
             Outcomes::All(outcome) => *outcome,
-            Outcomes::Each(each) if each.len() == 1 => each[0],
+            Outcomes::Each(each) if each.len() == count => each[index],
             // A report of the wrong length is a bug of the adapter; nothing is lost by trying again.
             Outcomes::Each(_) => Outcome::Retryable(Cause::Malformed),
         };
+        let is_final = |index: &usize| !matches!(outcome(*index), Outcome::Retryable(_));
+        let finished = (0..count).filter(is_final).count();
         let now = now();
         let mut state = self.lock();
+        if self.closed.load(Ordering::Acquire) {
+            // The queue knows nothing of these jobs any more.
+            drop(state);
+            batch.drain(..).enumerate().for_each(|(index, job)| job.tickets.settle(outcome(index)));
+            return;
+        }
         let held = state.queue.held();
-        let failed = matches!(outcome, Outcome::Retryable(_));
-        state.failing.attempt(failed);
-        let final_now = usize::from(!failed);
-        state.admission.answered(final_now, now.saturating_duration_since(start), held, now);
-        match outcome {
-            Outcome::Retryable(cause) => self.retry_or_settle(state, job, cause, report.retry_after, now),
-            outcome => {
-                if outcome == Outcome::Delivered {
-                    self.stats.records_delivered.fetch_add(1, Ordering::Relaxed);
-                }
-                self.finish(state, job).settle(outcome);
-            }
-        }
-    }
-
-    fn retry_or_settle(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        mut job: Job,
-        cause: Cause,
-        retry_after: Option<Duration>,
-        now: Instant,
-    ) {
-        self.stats.failures.add(cause, 1);
-        job.attempts += 1;
+        state.queue.request_ended(policy, count);
+        state.failing.attempt(finished == 0);
+        state.admission.answered(count, finished, now.saturating_duration_since(start), held, now);
         let troubled = state.failing.is_the_rule();
-        let pause = self.limits.retry.delay(job.attempts, retry_after, troubled, fastrand::f64());
-        let due = pause.map(|pause| now + pause);
-        match due {
-            Some(due) if due < job.deadline && job.ticket.is_wanted() => {
-                self.stats.retries.fetch_add(1, Ordering::Relaxed);
-                let earlier = state.queue.next_due().is_none_or(|first| due < first);
-                state.queue.park(job, due);
-                self.gauge(&state);
-                drop(state);
-                if earlier {
-                    self.parked.notify_one();
+        // One for all, so that records that failed together come back together.
+        let jitter = fastrand::f64();
+        let mut settled = Vec::new();
+        let (mut delivered, mut retried) = (0, 0);
+        for (index, mut job) in batch.drain(..).enumerate() {
+            let outcome = outcome(index);
+            if let Outcome::Retryable(cause) = outcome {
+                self.stats.failures.add(cause, 1);
+                job.attempts += 1;
+                let pause = self.limits.retry.delay(job.attempts, report.retry_after, troubled, jitter);
+                if let Some(due) = pause.map(|pause| now + pause).filter(|due| job.is_wanted(*due)) {
+                    retried += 1;
+                    state.queue.park(job, due);
+                    continue;
                 }
             }
-            _ => {
-                let ticket = self.finish(state, job);
-                if troubled { ticket.refuse(cause) } else { ticket.settle(Outcome::Retryable(cause)) }
-            }
-        }
-    }
-
-    /// Takes a job that needs no further attempt out of the queue.
-    fn finish(&self, mut state: MutexGuard<'_, State>, job: Job) -> Ticket {
-        // After close() the queue was replaced by an empty one that knows nothing of this job. A later version that
-        // may go now needs no wake-up: the worker that settled this one looks for work next.
-        if state.queue.held() > 0 {
+            delivered += u64::from(outcome == Outcome::Delivered);
+            // A later version that may go now needs no call: this worker looks for work next.
             state.queue.finish(&job);
+            settled.push((job.tickets, outcome));
         }
+        self.stats.records_delivered.fetch_add(delivered, Ordering::Relaxed);
+        self.stats.retries.fetch_add(retried, Ordering::Relaxed);
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
+        let sooner = match (retried, state.queue.next_wake(now)) {
+            (0, _) | (_, None) => false,
+            (_, Some(at)) => state.wake_at.is_none_or(|wake_at| at < wake_at),
+        };
         self.gauge(&state);
         drop(state);
-        self.room.notify_one();
-        job.ticket
+        if sooner {
+            self.sooner.notify_one();
+        }
+        match settled.len() {
+            0 => {}
+            1 => self.room.notify_one(),
+            _ => self.room.notify_waiters(),
+        }
+        for (tickets, outcome) in settled {
+            match outcome {
+                Outcome::Retryable(cause) if troubled => tickets.refuse(cause),
+                outcome => tickets.settle(outcome),
+            }
+        }
     }
 
-    /// Makes parked jobs ready when they are due, and keeps the admission's clock going while nothing is delivered.
-    async fn watch_parked(self: Arc<Self>) {
+    /// Calls workers for parked jobs that are due and for batches that waited long enough, and keeps the admission's
+    /// clock going while nothing is delivered.
+    async fn watch_clock(self: Arc<Self>) {
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         while !self.closed.load(Ordering::Acquire) {
-            let due = self.lock().queue.next_due();
+            let wake_at = {
+                let mut state = self.lock();
+                state.wake_at = state.queue.next_wake(now());
+                state.wake_at
+            };
             let wait = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                match wake_at {
+                    Some(wake_at) => tokio::time::sleep_until(wake_at.into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = wait => {}
-                () = self.parked.notified() => {}
+                () = self.sooner.notified() => {}
                 _ = tick.tick() => {}
             }
             let now = now();
             let mut state = self.lock();
             let held = state.queue.held();
             state.admission.tick(held, now);
-            let unparked = state.queue.unpark(now);
+            let calls = state.queue.wake(now);
             drop(state);
-            for _ in 0..unparked {
+            for _ in 0..calls {
                 self.work.notify_one();
             }
         }
     }
 
     fn gauge(&self, state: &State) {
-        let in_flight = self.stats.in_flight.load(Ordering::Relaxed);
-        self.stats.queued.store((state.queue.held() as u64).saturating_sub(in_flight), Ordering::Relaxed);
+        self.stats.queued.store(state.queue.waiting() as u64, Ordering::Relaxed);
         self.stats.parked.store(state.queue.parked() as u64, Ordering::Relaxed);
+        self.stats.superseded.store(state.queue.superseded(), Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

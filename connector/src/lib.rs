@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod batch;
 pub mod check;
 pub mod config;
 pub mod connection;
@@ -18,6 +19,7 @@ pub mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod notification;
+pub mod ordering;
 pub mod receiver;
 pub mod recorder;
 pub mod recording;
@@ -26,6 +28,7 @@ pub mod retry;
 pub mod route;
 pub mod run;
 pub mod simulator;
+pub mod transform;
 pub mod window;
 pub mod wire;
 

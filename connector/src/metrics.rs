@@ -29,6 +29,7 @@ pub struct Metrics {
     connections_closed: AtomicU64,
     info_requests: AtomicU64,
     frame_errors: AtomicU64,
+    stale: AtomicU64,
     anomalies: Anomalies,
     pub(crate) load: LoadMeter,
 }
@@ -97,6 +98,8 @@ pub struct Totals {
     pub parse_error: u64,
     /// Records no destination wanted.
     pub skipped: u64,
+    /// Records that came after a newer version of themselves; among the successes.
+    pub stale: u64,
 }
 
 impl Totals {
@@ -135,6 +138,11 @@ impl Metrics {
     /// A connection sent something that is no frame, which ends it.
     pub fn frame_error(&self) {
         self.frame_errors.fetch_add(1, Relaxed);
+    }
+
+    /// A record was acknowledged unsent, because a newer version of it had been taken in.
+    pub fn stale(&self) {
+        self.stale.fetch_add(1, Relaxed);
     }
 
     /// Something happened that should not, and that no other counter tells. `kind` becomes a label, so there
@@ -181,6 +189,7 @@ impl Metrics {
             refused: self.answers.error.total(),
             parse_error: self.answers.parse_error.load(Relaxed),
             skipped: self.answers.skipped.load(Relaxed),
+            stale: self.stale.load(Relaxed),
         }
     }
 

@@ -3,7 +3,10 @@
 //! Everything borrows from the frame it was decoded from; nothing is copied until a format writes it.
 //! Text is kept as bytes, because neither the protocol nor the server promises UTF-8.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use crate::wire::value::{List, Map};
 
@@ -36,6 +39,13 @@ pub struct ChangeNotification<'a> {
     pub bins: Vec<Bin<'a>>,
 }
 
+impl ChangeNotification<'_> {
+    /// Identity of the record.
+    pub fn record_id(&self) -> RecordId {
+        RecordId::new(self.namespace, self.digest)
+    }
+}
+
 /// What happened to the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -60,6 +70,42 @@ impl fmt::Debug for Digest {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Identity of a record: the same digest may stand for a record in each of several namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordId {
+    digest: Digest,
+    /// The name, and in the last byte its length.
+    namespace: [u8; 32],
+}
+
+impl RecordId {
+    /// The record `digest` of `namespace`, of which the first 31 bytes count: no longer name exists.
+    pub fn new(namespace: &[u8], digest: Digest) -> Self {
+        let mut padded = [0; 32];
+        let bytes = namespace.len().min(31);
+        padded[..bytes].copy_from_slice(&namespace[..bytes]);
+        padded[31] = bytes as u8;
+        Self { digest, namespace: padded }
+    }
+
+    /// The record's digest.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The record's namespace.
+    pub fn namespace(&self) -> &[u8] {
+        &self.namespace[..usize::from(self.namespace[31])]
+    }
+}
+
+impl Hash for RecordId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Few records share a digest, and the digest is random already.
+        state.write(&self.digest.0);
     }
 }
 

@@ -141,6 +141,7 @@ impl Receiver {
             return self.status_page();
         }
         let number = self.counts.requests.add(1);
+        let media_type = request.headers().get(header::CONTENT_TYPE).cloned();
         let fault = self.faults.draw(number);
         if fault == Fault::CloseUnread {
             return self.close(hang_up).await;
@@ -164,7 +165,8 @@ impl Receiver {
         }
         let body = if gzip { inflate(&body) } else { Some(body) };
         let mut records = Records::default();
-        let Some(body) = body.filter(|body| records.read(body)) else {
+        let media_type = media_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let Some(body) = body.filter(|body| records.read(media_type, body)) else {
             self.counts.malformed.add(1);
             return plain(StatusCode::BAD_REQUEST);
         };
@@ -215,9 +217,9 @@ struct Records {
 }
 
 impl Records {
-    /// False when the body is no notification in either JSON format.
-    fn read(&mut self, body: &[u8]) -> bool {
-        let identified = identify::identify(body, |identity| {
+    /// False when the body holds no notification.
+    fn read(&mut self, media_type: &str, body: &[u8]) -> bool {
+        let identified = identify::identify(media_type, body, |identity| {
             self.count += 1;
             self.identities.extend(identity);
         });

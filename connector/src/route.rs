@@ -1,18 +1,27 @@
 //! Where a notification goes and in which form, with every precedence settled when the configuration is loaded.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Instant};
 
 use foldhash::fast::RandomState;
 
+use self::destinations::{Destinations, Positions, Table};
 use crate::{
-    config::{Config, Format, Namespace, Routing, Sections},
+    batch::BatchPolicy,
+    config::{Batching, Config, Format, Namespace, RecordOrdering, Routing, Sections},
     encode::{Encoder, FormatError},
+    notification::ChangeNotification,
+    ordering::LutCache,
+    transform::{NameTransforms, Transform, TransformError},
 };
+
+mod destinations;
 
 /// Routes of every listening port.
 #[derive(Debug)]
 pub struct Router {
     destinations: Vec<String>,
+    batch_policies: Arc<[BatchPolicy]>,
+    lut_caches: Vec<Arc<LutCache>>,
     ports: HashMap<u16, Arc<PortRoutes>>,
     other_ports: Arc<PortRoutes>,
 }
@@ -35,13 +44,30 @@ struct NamespaceRoutes {
 pub enum Route {
     /// Nothing: acknowledged at once.
     Skip,
-    /// Written by `encoder`, sent to all of `destinations` (positions in [`Router::destinations`]).
-    To {
-        /// Writes the record.
-        encoder: Arc<Encoder>,
-        /// Who gets it.
-        destinations: Arc<[usize]>,
-    },
+    /// To be sent.
+    To(Arc<Delivery>),
+}
+
+/// How records of one kind are sent, and to whom.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Writes the record.
+    pub encoder: Arc<Encoder>,
+    /// Position in [`Router::batch_policies`]: how what is written is put into requests.
+    pub batch: usize,
+    /// Where last-update times are remembered, when no version may arrive after a newer one.
+    pub ordering: Option<Arc<LutCache>>,
+    /// Which bins are sent, and under which names, unless all are as they came.
+    pub transform: Option<Transform>,
+    destinations: Destinations,
+}
+
+impl Delivery {
+    /// Who gets a record: positions in [`Router::destinations`], none when it is to be skipped. Looks at the record as
+    /// it was shipped, before any bin is dropped or renamed.
+    pub fn destinations(&self, notification: &ChangeNotification<'_>) -> &[usize] {
+        self.destinations.of(notification)
+    }
 }
 
 /// A configuration that cannot be turned into routes.
@@ -56,14 +82,17 @@ pub enum RouteError {
     /// The format cannot be used as configured.
     #[error("the format of {0}: {1}")]
     Format(String, FormatError),
+    /// A name cannot be changed as configured.
+    #[error("the transforms of {0}: {1}")]
+    Transform(String, TransformError),
 }
 
 impl Router {
     /// Settles set over namespace over port over root for every kind of record, section by section.
-    pub fn new(config: &Config) -> Result<Self, RouteError> {
+    pub fn new(config: &Config, now: Instant) -> Result<Self, RouteError> {
         let destinations: Vec<String> = config.destinations.keys().cloned().collect();
         let none = HashMap::new();
-        let builder = Builder { destinations: &destinations, encoders: std::cell::RefCell::new(Vec::new()) };
+        let builder = Builder { destinations: &destinations, now, made: RefCell::default() };
         let mut ports = HashMap::new();
         for (port, overrides) in &config.ports {
             let levels = [Some(&overrides.sections), Some(&config.root)];
@@ -72,12 +101,25 @@ impl Router {
         }
         let namespaces = [&none.into_iter().collect(), &config.namespaces];
         let other_ports = Arc::new(builder.port([None, Some(&config.root)], namespaces)?);
-        Ok(Self { destinations, ports, other_ports })
+        let made = builder.made.into_inner();
+        let batch_policies = made.batching.into_iter().map(|(_, policy)| policy).collect();
+        let lut_caches = made.orderings.into_iter().map(|(_, cache)| cache).collect();
+        Ok(Self { destinations, batch_policies, lut_caches, ports, other_ports })
     }
 
     /// Names of the destinations that routes refer to by position.
     pub fn destinations(&self) -> &[String] {
         &self.destinations
+    }
+
+    /// How records are put into requests; a [`Delivery`] refers to one by position.
+    pub fn batch_policies(&self) -> &Arc<[BatchPolicy]> {
+        &self.batch_policies
+    }
+
+    /// Where last-update times are remembered.
+    pub fn lut_caches(&self) -> &[Arc<LutCache>] {
+        &self.lut_caches
     }
 
     /// Routes for what arrives at `port`.
@@ -98,8 +140,16 @@ type Namespaces = std::collections::BTreeMap<String, Namespace>;
 
 struct Builder<'a> {
     destinations: &'a [String],
-    /// Encoders made so far: equal formats share one.
-    encoders: std::cell::RefCell<Vec<(Format, Arc<Encoder>)>>,
+    now: Instant,
+    made: RefCell<Made>,
+}
+
+/// What was made so far: equal settings share one.
+#[derive(Default)]
+struct Made {
+    encoders: Vec<(Format, Arc<Encoder>)>,
+    batching: Vec<((Format, Option<Batching>), BatchPolicy)>,
+    orderings: Vec<(RecordOrdering, Arc<LutCache>)>,
 }
 
 impl Builder<'_> {
@@ -131,33 +181,88 @@ impl Builder<'_> {
 
     /// The first level that has a section decides about that section.
     fn route(&self, levels: &[&Sections], place: impl Fn() -> String) -> Result<Route, RouteError> {
-        let routing = levels.iter().find_map(|sections| sections.routing.as_ref());
-        let names = match routing {
+        fn first<'a, T>(
+            levels: &[&'a Sections],
+            of: impl Fn(&'a Sections) -> Option<&'a T>,
+        ) -> Option<&'a T> {
+            levels.iter().find_map(|sections| of(sections))
+        }
+        let destinations = match first(levels, |sections| sections.routing.as_ref()) {
             None | Some(Routing::Skip) => return Ok(Route::Skip),
-            Some(Routing::To(names)) => names,
-            Some(Routing::By(table)) => &table.default,
+            Some(Routing::To(names)) => Destinations::All(self.positions(names)?),
+            Some(Routing::By(table)) => {
+                let by_value = table.destinations.iter();
+                let by_value = by_value.map(|(value, names)| Ok((value.clone(), self.positions(names)?)));
+                Destinations::By(Table {
+                    key: table.key.clone(),
+                    transforms: NameTransforms::new(&table.transforms)
+                        .map_err(|error| RouteError::Transform(place(), error))?,
+                    by_value: by_value.collect::<Result<_, RouteError>>()?,
+                    default: self.positions(&table.default)?,
+                })
+            }
         };
-        let format = levels.iter().find_map(|sections| sections.format.as_ref());
+        let format = first(levels, |sections| sections.format.as_ref());
         let format = format.ok_or_else(|| RouteError::NoFormat(place()))?;
-        let mut destinations = Vec::new();
+        let batching = first(levels, |sections| sections.batching.as_ref());
+        let ordering = first(levels, |sections| sections.record_ordering.as_ref());
+        let transform = first(levels, |sections| sections.bin_transforms.as_ref()).map(Transform::new);
+        let transform = transform.transpose().map_err(|error| RouteError::Transform(place(), error))?;
+        let transform = transform.filter(|transform| !transform.is_empty());
+        let fail = |error| RouteError::Format(place(), error);
+        let encoder = self.encoder(format).map_err(fail)?;
+        let batch = self.batch(format, &encoder, batching).map_err(fail)?;
+        let ordering = ordering.filter(|ordering| ordering.enabled).map(|ordering| self.ordering(ordering));
+        Ok(Route::To(Arc::new(Delivery { encoder, batch, ordering, transform, destinations })))
+    }
+
+    /// Positions of the named destinations, each once.
+    fn positions(&self, names: &[String]) -> Result<Positions, RouteError> {
+        let mut positions = Vec::new();
         for name in names {
             let position = self.destinations.iter().position(|known| known == name);
             let position = position.ok_or_else(|| RouteError::UnknownDestination(name.clone()))?;
-            if !destinations.contains(&position) {
-                destinations.push(position);
+            if !positions.contains(&position) {
+                positions.push(position);
             }
         }
-        Ok(Route::To { encoder: self.encoder(format, place)?, destinations: destinations.into() })
+        Ok(positions.into())
     }
 
-    fn encoder(&self, format: &Format, place: impl Fn() -> String) -> Result<Arc<Encoder>, RouteError> {
-        let mut encoders = self.encoders.borrow_mut();
+    fn encoder(&self, format: &Format) -> Result<Arc<Encoder>, FormatError> {
+        let encoders = &mut self.made.borrow_mut().encoders;
         if let Some((_, encoder)) = encoders.iter().find(|(known, _)| known == format) {
             return Ok(Arc::clone(encoder));
         }
-        let encoder = Encoder::new(format.clone()).map_err(|error| RouteError::Format(place(), error))?;
-        let encoder = Arc::new(encoder);
+        let encoder = Arc::new(Encoder::new(format.clone())?);
         encoders.push((format.clone(), Arc::clone(&encoder)));
         Ok(encoder)
+    }
+
+    /// Position of the batch policy of this format.
+    fn batch(
+        &self,
+        format: &Format,
+        encoder: &Encoder,
+        batching: Option<&Batching>,
+    ) -> Result<usize, FormatError> {
+        let policies = &mut self.made.borrow_mut().batching;
+        let key = (format.clone(), batching.filter(|batching| batching.enabled).cloned());
+        if let Some(position) = policies.iter().position(|(known, _)| *known == key) {
+            return Ok(position);
+        }
+        policies.push((key, encoder.batch_policy(batching)?));
+        Ok(policies.len() - 1)
+    }
+
+    fn ordering(&self, ordering: &RecordOrdering) -> Arc<LutCache> {
+        let caches = &mut self.made.borrow_mut().orderings;
+        if let Some((_, cache)) = caches.iter().find(|(known, _)| known == ordering) {
+            return Arc::clone(cache);
+        }
+        let records_max = ordering.lut_cache_max_records.get();
+        let cache = Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
+        caches.push((ordering.clone(), Arc::clone(&cache)));
+        cache
     }
 }

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
+    batch::BatchPolicy,
     config::{Config, Destination, Service},
     connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
     lane::{self, Lane},
@@ -95,10 +96,10 @@ pub async fn run(
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let router = Arc::new(Router::new(&config)?);
+    let router = Arc::new(Router::new(&config, Instant::now())?);
     let metrics = Arc::new(Metrics::default());
     let mut workers = JoinSet::new();
-    let lanes = start_lanes(&config, targets, &mut workers)?;
+    let lanes = start_lanes(&config, targets, router.batch_policies(), &mut workers)?;
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
         window: Window::new(
@@ -166,13 +167,14 @@ async fn drain(accepting: &mut JoinSet<()>, shared: &Shared, grace: Duration) {
 fn start_lanes(
     config: &Config,
     mut targets: BTreeMap<String, SharedTarget>,
+    policies: &Arc<[BatchPolicy]>,
     workers: &mut JoinSet<()>,
 ) -> Result<Vec<Arc<Lane>>, RunError> {
     let mut lanes = Vec::new();
     for (name, destination) in &config.destinations {
         let target = targets.remove(name).ok_or_else(|| RouteError::UnknownDestination(name.clone()))?;
         let limits = lane_limits(destination, target.concurrency(), &config.service);
-        let lane = Lane::new(name.clone(), target, limits, Instant::now());
+        let lane = Lane::new(name.clone(), target, limits, Arc::clone(policies), Instant::now());
         lane.start(workers);
         lanes.push(lane);
     }

@@ -4,4 +4,5 @@
 mod client;
 mod formats;
 mod python;
+mod roundtrip;
 mod tidy;

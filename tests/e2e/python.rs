@@ -1,4 +1,4 @@
-//! Python for the tests that need it, and the official Aerospike client in a virtual environment under `target/`.
+//! Python for the tests that need it, with packages in virtual environments under `target/`.
 //!
 //! Without Python or PyPI these tests say so and pass, except where `CI` is set: there they fail.
 
@@ -20,17 +20,27 @@ pub(crate) fn plain() -> Option<PathBuf> {
     }
 }
 
-/// A Python that can import `aerospike` in the pinned version.
+/// A Python that can import `aerospike`, the official client, in the pinned version.
 pub(crate) fn with_client() -> Option<PathBuf> {
+    with("client", "aerospike")
+}
+
+/// A Python that can read what the connector writes.
+pub(crate) fn with_readers() -> Option<PathBuf> {
+    with("roundtrip", "fastavro, msgpack")
+}
+
+/// A Python that can import `modules`, which `requirements.txt` in `folder` of the tests installs.
+fn with(folder: &str, modules: &str) -> Option<PathBuf> {
     let system = plain()?;
-    let requirements = repository().join("tests/client/requirements.txt");
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("client-venv");
+    let requirements = repository().join("tests").join(folder).join("requirements.txt");
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join(format!("{folder}-venv"));
     let python = venv.join("bin/python");
     // Written last, so an interrupted installation is begun anew, as is one of another version.
     let installed = venv.join("installed-requirements.txt");
     let pinned = fs::read(&requirements).unwrap();
     if fs::read(&installed).is_ok_and(|installed| installed == pinned)
-        && run(Command::new(&python).args(["-c", "import aerospike"])).is_ok()
+        && run(Command::new(&python).arg("-c").arg(format!("import {modules}"))).is_ok()
     {
         return Some(python);
     }

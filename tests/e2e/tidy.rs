@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 18] = [
+const PURE: [&str; 20] = [
     "adapters/src/retry_after.rs",
     "adapters/src/status.rs",
     "adapters/src/url.rs",
@@ -24,6 +24,8 @@ const PURE: [&str; 18] = [
     "connector/src/simulator/encode.rs",
     "connector/src/simulator/encode",
     "connector/src/simulator/particle.rs",
+    "connector/src/transform.rs",
+    "connector/src/transform",
     "connector/src/wire.rs",
     "connector/src/wire",
 ];

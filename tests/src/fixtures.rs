@@ -36,11 +36,18 @@ pub fn records() -> Vec<Record> {
     records
 }
 
-fn records_of(name: &str, mut bytes: &[u8]) -> Vec<Record> {
+fn records_of(name: &str, bytes: &[u8]) -> Vec<Record> {
+    let bodies = bodies(bytes);
+    let alone = bodies.len() == 1;
+    let name_of = |index: usize| if alone { name.to_owned() } else { format!("{name}-{}", index + 1) };
+    bodies.into_iter().enumerate().map(|(index, body)| Record { name: name_of(index), body }).collect()
+}
+
+/// The bodies of all messages in `bytes`, which are whole frames, inflated where they are compressed.
+pub fn bodies(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut bodies = Vec::new();
     while !bytes.is_empty() {
-        let frame =
-            frame::next(bytes, FRAME_BYTES_MAX).unwrap().unwrap_or_else(|| panic!("{name} is cut off"));
+        let frame = frame::next(bytes, FRAME_BYTES_MAX).unwrap().expect("the last frame is whole");
         bytes = &bytes[frame.bytes.len()..];
         let mut inflated = Vec::new();
         bodies.push(match frame.kind {
@@ -50,9 +57,7 @@ fn records_of(name: &str, mut bytes: &[u8]) -> Vec<Record> {
             _ => frame.body().to_vec(),
         });
     }
-    let alone = bodies.len() == 1;
-    let name_of = |index: usize| if alone { name.to_owned() } else { format!("{name}-{}", index + 1) };
-    bodies.into_iter().enumerate().map(|(index, body)| Record { name: name_of(index), body }).collect()
+    bodies
 }
 
 fn unhex(text: &str) -> Vec<u8> {

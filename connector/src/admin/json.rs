@@ -89,6 +89,7 @@ fn destination(reading: &DestinationReading) -> Value {
         "requests": reading.requests,
         "delivered": reading.records_delivered,
         "retried": reading.retries,
+        "superseded": reading.superseded,
         "refused-full": reading.refused_full,
         "failed-attempts": reading.failures,
         "endpoints": endpoints.collect::<Map<_, _>>(),

@@ -97,6 +97,7 @@ pub(crate) struct DestinationReading {
     pub(crate) requests: u64,
     pub(crate) records_delivered: u64,
     pub(crate) retries: u64,
+    pub(crate) superseded: u64,
     pub(crate) refused_full: u64,
     pub(crate) failures: BTreeMap<&'static str, u64>,
     pub(crate) endpoints: Vec<EndpointStats>,
@@ -122,6 +123,7 @@ impl DestinationReading {
         self.requests += lane.requests.load(Relaxed);
         self.records_delivered += lane.records_delivered.load(Relaxed);
         self.retries += lane.retries.load(Relaxed);
+        self.superseded += lane.superseded.load(Relaxed);
         self.refused_full += lane.refused_full.load(Relaxed);
         for (cause, count) in lane.failures.read() {
             *self.failures.entry(cause).or_default() += count;

@@ -1,10 +1,15 @@
 //! What a configuration becomes, and that nothing in a file makes loading panic or tell a secret.
 
+use std::time::Instant;
+
 use adapters::http::{Compression, HeaderValue, Protocol};
 use proptest::prelude::*;
 
 use super::*;
-use crate::route::{Route, Router};
+use crate::{
+    notification::{ChangeNotification, Digest, ExistsAction, Expiry, GenerationPolicy, Operation},
+    route::{Route, Router},
+};
 
 mod sections;
 
@@ -130,11 +135,27 @@ fn management_may_share_a_port_on_another_address() {
     }
 }
 
+/// Of no namespace: nothing here routes by what a record holds.
+const NOTIFICATION: ChangeNotification<'static> = ChangeNotification {
+    operation: Operation::Delete,
+    namespace: b"",
+    set: None,
+    digest: Digest([0; 20]),
+    user_key: None,
+    generation: None,
+    lut_unix_ms: None,
+    expiry: Expiry::Unknown,
+    exists_action: ExistsAction::Update,
+    generation_policy: GenerationPolicy::None,
+    xdr: true,
+    bins: Vec::new(),
+};
+
 #[test]
 fn the_router_agrees_with_the_table_of_check() {
     for text in [EVERY_KEY, include_str!("../../../tests/fixtures/config/good/vendor-namespaces.yml")] {
         let config = parse(text, Path::new("")).unwrap().config;
-        let router = Router::new(&config).unwrap();
+        let router = Router::new(&config, Instant::now()).unwrap();
         // By what a record holds nothing can be decided from its scope alone.
         let by_value = |scope: &Scope<'_>| matches!(config.effective(*scope).routing, Some(Routing::By(_)));
         for scope in config.scopes().filter(|scope| !by_value(scope)) {
@@ -142,8 +163,9 @@ fn the_router_agrees_with_the_table_of_check() {
             let routes = router.for_port(scope.port.unwrap_or(1));
             let found = match routes.route(&name(scope.namespace), Some(&name(scope.set))) {
                 Route::Skip => Routing::Skip,
-                Route::To { destinations, .. } => {
-                    Routing::To(destinations.iter().map(|n| router.destinations()[*n].clone()).collect())
+                Route::To(delivery) => {
+                    let positions = delivery.destinations(&NOTIFICATION);
+                    Routing::To(positions.iter().map(|n| router.destinations()[*n].clone()).collect())
                 }
             };
             assert_eq!(config.effective(scope).routing, Some(&found), "{scope:?}");

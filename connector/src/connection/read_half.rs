@@ -2,13 +2,12 @@
 //! reply queue before the next frame is looked at.
 
 use std::{
-    num::NonZeroUsize,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use adapters::{Cause, Payload};
+use adapters::{Cause, Outcome};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -20,14 +19,14 @@ use super::{
     ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, KEEP_BYTES, Shared, now, stopped,
 };
 use crate::{
-    encode::Encoder,
-    lane::Job,
+    lane::{Job, Order},
     logging::Limited,
     metrics::Ended,
     notification::ChangeNotification,
     recorder::{Direction, Tap},
     replies::Replies,
-    route::{PortRoutes, Route},
+    route::{Delivery, PortRoutes, Route},
+    transform::Names,
     wire::{
         ack::{self, ResultCode},
         frame::{self, Frame, Kind},
@@ -69,6 +68,8 @@ pub(super) struct ReadHalf<R> {
     /// Until then what is read may have lain in the socket since before a long wait for the window.
     held_back_until: Instant,
     held_log: Limited,
+    /// Where new names of bins are kept, from record to record.
+    names: Names,
     replies: Arc<Replies>,
     routes: Arc<PortRoutes>,
     facts: NodeFacts,
@@ -95,6 +96,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             read_at: start,
             held_back_until: start,
             held_log: Limited::new(HELD_LOG_EVERY),
+            names: Names::default(),
             replies,
             routes,
             facts,
@@ -229,7 +231,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     }
 
     async fn message(&mut self, body: &[u8], now_unix_ms: u64) {
-        let decoded = match message::decode(body, now_unix_ms) {
+        let mut decoded = match message::decode(body, now_unix_ms) {
             Ok(decoded) => decoded,
             Err(error) => return self.refuse(&error).await,
         };
@@ -246,31 +248,63 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let deadline = self.deadline(decoded.transaction_ttl_ms);
         let routes = Arc::clone(&self.routes);
         match routes.route(notification.namespace, notification.set) {
-            Route::Skip => {
-                self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
-                let none = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 0);
-                debug_assert_eq!(none.count(), 0);
-            }
-            Route::To { encoder, destinations } => {
-                self.dispatch(notification, encoder, destinations, deadline).await;
+            Route::Skip => self.skip(deadline).await,
+            Route::To(delivery) => {
+                let mut names = std::mem::take(&mut self.names);
+                self.dispatch(&mut decoded.notification, &mut names, delivery, deadline).await;
+                self.names = names;
             }
         }
     }
 
+    /// Acknowledges a record that goes nowhere.
+    async fn skip(&mut self, deadline: Instant) {
+        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+        let none = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 0);
+        debug_assert_eq!(none.count(), 0);
+    }
+
+    /// Acknowledges a record of which a newer version was taken in before.
+    async fn acknowledge(&mut self, deadline: Instant) {
+        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+        let tickets = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 1);
+        tickets.for_each(|ticket| ticket.settle(Outcome::Delivered));
+    }
+
     /// Writes the record once and hands it to every destination's lane.
-    async fn dispatch(
+    async fn dispatch<'n>(
         &mut self,
-        notification: &ChangeNotification<'_>,
-        encoder: &Encoder,
-        destinations: &[usize],
+        notification: &mut ChangeNotification<'n>,
+        names: &'n mut Names,
+        delivery: &Delivery,
         deadline: Instant,
     ) {
-        let mut body = Vec::with_capacity(512);
-        let encoded = encoder.encode(notification, &mut body);
+        let destinations = delivery.destinations(notification);
+        if destinations.is_empty() {
+            return self.skip(deadline).await;
+        }
+        let record = notification.record_id();
+        let order = match (&delivery.ordering, notification.lut_unix_ms) {
+            (Some(seen), Some(lut_unix_ms)) if !seen.observe(&record, lut_unix_ms, now()) => {
+                self.shared.metrics.stale();
+                return self.acknowledge(deadline).await;
+            }
+            (Some(seen), Some(lut_unix_ms)) => Some(Order { lut_unix_ms, seen: Arc::clone(seen) }),
+            // A version without a last-update time has no place in the order.
+            _ => None,
+        };
+        if let Some(transform) = &delivery.transform
+            && transform.apply(&mut notification.bins, names) > 0
+        {
+            self.shared.metrics.anomaly("bin-renamed-like-another");
+        }
+        let encoder = &delivery.encoder;
+        let mut piece = Vec::with_capacity(512);
+        let encoded = encoder.encode(notification, &mut piece);
         if encoder.hides_a_bin(notification) {
             self.shared.metrics.anomaly("bin-hidden-by-metadata");
         }
-        let bytes = body.len() + RECORD_OVERHEAD_BYTES;
+        let bytes = piece.len() + RECORD_OVERHEAD_BYTES;
         self.shared.window.enter(bytes).await;
         let arrived = now();
         if let Err(error) = encoded {
@@ -289,13 +323,20 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             tickets.for_each(|ticket| ticket.refuse(Cause::Malformed));
             return;
         }
-        let body = Bytes::from(body);
-        let content_type = encoder.content_type();
+        let piece = Bytes::from(piece);
         let patience = self.caught_up + PATIENCE;
         let tickets = self.replies.push_record(arrived, deadline, bytes, destinations.len());
         for (ticket, destination) in tickets.zip(destinations) {
-            let payload = Payload { body: body.clone(), content_type, count: NonZeroUsize::MIN };
-            let job = Job { digest: notification.digest, payload, ticket, deadline, attempts: 0 };
+            let job = Job {
+                record,
+                piece: piece.clone(),
+                policy: delivery.batch,
+                order: order.clone(),
+                tickets: ticket.into(),
+                entered: arrived,
+                deadline,
+                attempts: 0,
+            };
             self.shared.lanes[*destination].enqueue(job, patience).await;
         }
     }

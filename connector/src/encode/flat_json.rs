@@ -20,7 +20,7 @@ pub(super) fn write(
     out.push(b'{');
     write_text(metadata_key.as_bytes(), out);
     out.push(b':');
-    write_metadata(notification, durable, out);
+    write_metadata(notification, durable, rules, out)?;
     for bin in &notification.bins {
         if bin.name == metadata_key.as_bytes() {
             continue;
@@ -36,7 +36,12 @@ pub(super) fn write(
 
 /// Members in the order seen from the vendor's connectors. Set and user key are left out when there are none; a
 /// generation or last-update time that was not shipped is null.
-fn write_metadata(notification: &ChangeNotification<'_>, durable: DurableMember, out: &mut Vec<u8>) {
+fn write_metadata(
+    notification: &ChangeNotification<'_>,
+    durable: DurableMember,
+    rules: JsonRules,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     out.extend_from_slice(b"{\"namespace\":");
     write_text(notification.namespace, out);
     if let Some(set) = notification.set {
@@ -45,7 +50,7 @@ fn write_metadata(notification: &ChangeNotification<'_>, durable: DurableMember,
     }
     if let Some(key) = notification.user_key {
         out.extend_from_slice(b",\"userKey\":");
-        write_user_key(key, out);
+        write_user_key(key, rules, out)?;
     }
     out.extend_from_slice(b",\"digest\":");
     write_base64(&notification.digest.0, out);
@@ -65,4 +70,5 @@ fn write_metadata(notification: &ChangeNotification<'_>, durable: DurableMember,
         Operation::DurableDelete => out.extend_from_slice(b",\"durable\":true"),
     }
     out.push(b'}');
+    Ok(())
 }

@@ -16,7 +16,7 @@ pub(super) fn write(
     match notification.operation {
         Operation::Write => {
             out.extend_from_slice(b"{\"msg\":\"write\",\"key\":");
-            write_key(notification, out);
+            write_key(notification, rules, out)?;
             out.extend_from_slice(b",\"gen\":");
             write_number_or_null(notification.generation.map(u64::from), out);
             out.extend_from_slice(b",\"exp\":");
@@ -34,7 +34,7 @@ pub(super) fn write(
         }
         Operation::Delete | Operation::DurableDelete => {
             out.extend_from_slice(b"{\"msg\":\"delete\",\"key\":");
-            write_key(notification, out);
+            write_key(notification, rules, out)?;
             out.extend_from_slice(b",\"durable\":");
             let durable = notification.operation == Operation::DurableDelete;
             out.extend_from_slice(if durable { b"true}" } else { b"false}" });
@@ -54,9 +54,9 @@ pub(super) fn write_expiry(expiry: Expiry, out: &mut Vec<u8>) {
 }
 
 /// Integers, doubles and text as they are, bytes in Base64.
-pub(super) fn write_user_key(key: Value<'_>, out: &mut Vec<u8>) {
-    // A key is a scalar, so nothing in it can fail to be written.
-    let _ = write_value(key, JsonRules::default(), out);
+pub(super) fn write_user_key(key: Value<'_>, rules: JsonRules, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    write_value(key, rules, out)
+        .map_err(|problem| EncodeError { place: "the user key".to_owned(), problem: problem.into() })
 }
 
 pub(super) fn bin_error(bin: &Bin<'_>, problem: Problem) -> EncodeError {
@@ -64,7 +64,11 @@ pub(super) fn bin_error(bin: &Bin<'_>, problem: Problem) -> EncodeError {
 }
 
 /// `[namespace, set, digest, user key]`.
-fn write_key(notification: &ChangeNotification<'_>, out: &mut Vec<u8>) {
+fn write_key(
+    notification: &ChangeNotification<'_>,
+    rules: JsonRules,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     out.push(b'[');
     write_text(notification.namespace, out);
     out.push(b',');
@@ -75,8 +79,9 @@ fn write_key(notification: &ChangeNotification<'_>, out: &mut Vec<u8>) {
     out.push(b',');
     write_base64(&notification.digest.0, out);
     out.push(b',');
-    write_user_key(notification.user_key.unwrap_or(Value::Null), out);
+    write_user_key(notification.user_key.unwrap_or(Value::Null), rules, out)?;
     out.push(b']');
+    Ok(())
 }
 
 fn write_bin(bin: &Bin<'_>, rules: JsonRules, out: &mut Vec<u8>) -> Result<(), Problem> {

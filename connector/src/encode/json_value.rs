@@ -1,11 +1,12 @@
 //! Values in JSON, as both JSON formats write them.
 
-use std::io::Write as _;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::IgnoredAny;
 
-use crate::{config::JsonRules, notification::Value};
+use crate::{
+    config::{JsonRules, NanPolicy},
+    notification::Value,
+};
 
 /// Why a value cannot be written.
 pub(super) type Problem = &'static str;
@@ -15,7 +16,7 @@ pub(super) fn write_value(value: Value<'_>, rules: JsonRules, out: &mut Vec<u8>)
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Integer(integer) => write_integer(integer, out),
-        Value::Double(double) => write_double(double, out),
+        Value::Double(double) => write_double(double, rules.nan_policy, out)?,
         Value::Boolean(boolean) => out.extend_from_slice(if boolean { b"true" } else { b"false" }),
         Value::String(text) => write_text(text, out),
         Value::Blob(_, bytes) => write_base64(bytes, out),
@@ -36,7 +37,7 @@ pub(super) fn write_value(value: Value<'_>, rules: JsonRules, out: &mut Vec<u8>)
                 if index > 0 {
                     out.push(b',');
                 }
-                write_map_key(key, rules.stringify_map_keys, out)?;
+                write_map_key(key, rules, out)?;
                 out.push(b':');
                 write_value(value, rules, out)?;
             }
@@ -46,21 +47,25 @@ pub(super) fn write_value(value: Value<'_>, rules: JsonRules, out: &mut Vec<u8>)
     Ok(())
 }
 
-/// JSON objects have string keys: numbers become strings when that is wanted, nothing else does.
-fn write_map_key(key: Value<'_>, stringify: bool, out: &mut Vec<u8>) -> Result<(), Problem> {
+/// JSON objects have string keys: numbers become strings when that is wanted, nothing else does. A key that is not
+/// finite is its name also where such values become null: null is no key, and two of them would be one.
+fn write_map_key(key: Value<'_>, rules: JsonRules, out: &mut Vec<u8>) -> Result<(), Problem> {
     match key {
         Value::String(text) => write_text(text, out),
-        Value::Integer(integer) if stringify => {
+        Value::Integer(integer) if rules.stringify_map_keys => {
             out.push(b'"');
             write_integer(integer, out);
             out.push(b'"');
         }
-        Value::Double(double) if stringify && double.is_finite() => {
+        Value::Double(double) if rules.stringify_map_keys && double.is_finite() => {
             out.push(b'"');
-            write_double(double, out);
+            write_finite(double, out);
             out.push(b'"');
         }
-        Value::Double(double) if stringify => write_double(double, out),
+        Value::Double(_) if rules.stringify_map_keys && rules.nan_policy == NanPolicy::Error => {
+            return Err("a map key is not finite and nan-policy is error");
+        }
+        Value::Double(double) if rules.stringify_map_keys => write_name_of_no_number(double, out),
         Value::Integer(_) | Value::Double(_) => {
             return Err("a map key is a number and stringify-map-keys is false");
         }
@@ -73,17 +78,30 @@ pub(super) fn write_integer(integer: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
 }
 
-/// JSON has no infinities and no NaN: they become the strings that Java writes.
-fn write_double(double: f64, out: &mut Vec<u8>) {
-    if double.is_finite() {
-        out.extend_from_slice(ryu::Buffer::new().format_finite(double).as_bytes());
-    } else if double.is_nan() {
-        out.extend_from_slice(b"\"NaN\"");
-    } else if double > 0.0 {
-        out.extend_from_slice(b"\"Infinity\"");
-    } else {
-        out.extend_from_slice(b"\"-Infinity\"");
+/// JSON has no infinities and no NaN.
+fn write_double(double: f64, policy: NanPolicy, out: &mut Vec<u8>) -> Result<(), Problem> {
+    match policy {
+        _ if double.is_finite() => write_finite(double, out),
+        NanPolicy::String => write_name_of_no_number(double, out),
+        NanPolicy::Null => out.extend_from_slice(b"null"),
+        NanPolicy::Error => return Err("a number is not finite and nan-policy is error"),
     }
+    Ok(())
+}
+
+fn write_finite(double: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(ryu::Buffer::new().format_finite(double).as_bytes());
+}
+
+/// As Java writes them.
+fn write_name_of_no_number(double: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(if double.is_nan() {
+        b"\"NaN\""
+    } else if double > 0.0 {
+        b"\"Infinity\""
+    } else {
+        b"\"-Infinity\""
+    });
 }
 
 /// A JSON string. What is not UTF-8 becomes U+FFFD: the record still arrives.
@@ -108,13 +126,14 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// GeoJSON as the JSON it is, on one line; text that is not JSON as a string, so that the document stays whole.
 fn write_geojson(text: &[u8], out: &mut Vec<u8>) {
-    if serde_json::from_slice::<IgnoredAny>(text).is_err() {
-        return write_text(text, out);
+    // The parser would pass over bytes that are not UTF-8.
+    let text = String::from_utf8_lossy(text);
+    if serde_json::from_str::<IgnoredAny>(&text).is_err() {
+        return write_text(text.as_bytes(), out);
     }
     // In valid JSON a line break is white space between tokens and can go.
-    let lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
-    for line in lines {
-        out.extend_from_slice(line);
+    for line in text.split(['\n', '\r']) {
+        out.extend_from_slice(line.as_bytes());
     }
 }
 
@@ -122,9 +141,7 @@ fn write_geojson(text: &[u8], out: &mut Vec<u8>) {
 pub(super) fn write_number_or_null(number: Option<u64>, out: &mut Vec<u8>) {
     match number {
         Some(number) => write_integer(number, out),
-        None => {
-            let _ = out.write_all(b"null");
-        }
+        None => out.extend_from_slice(b"null"),
     }
 }
 
@@ -155,6 +172,8 @@ mod tests {
             (Value::Blob(4, &[0, 1, 2, 255]), "\"AAEC/w==\""),
             (Value::GeoJson(b"{\"type\":\n \"Point\"}"), "{\"type\": \"Point\"}"),
             (Value::GeoJson(b"{broken"), "\"{broken\""),
+            (Value::GeoJson(b"{\"a\":\"\xff\"}"), "{\"a\":\"\u{fffd}\"}"),
+            (Value::GeoJson(b"{\xff}"), "\"{\u{fffd}}\""),
         ];
         for (value, expected) in cases {
             assert_eq!(json(value), expected, "{value:?}");

@@ -1,278 +1,259 @@
-//! The waiting room of a lane: which record may go next.
+//! The waiting room of a lane: which records may go next, and together.
 //!
-//! One version of a record is on its way at a time; later versions of the same key wait behind it, in order,
+//! One version of a record is on its way at a time; later versions of the same record wait behind it, in order,
 //! and everything else goes in parallel. A record that failed is parked until it is due again and delays
-//! only its own key. Whatever may go goes in the order of the deadlines, so that a key with many versions does
-//! not get ahead of those that came before them. Pure: the clock is an argument.
+//! only its own later versions. Whatever may go goes in the order of the deadlines, so that a record with many
+//! versions does not get ahead of those that came before them. Pure: the clock is an argument.
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    sync::Arc,
     time::Instant,
 };
 
-use adapters::Payload;
+use adapters::Outcome;
 use foldhash::fast::RandomState;
 
-use crate::{notification::Digest, replies::Ticket};
+use super::{group::Group, job::Job, timed::Timed};
+use crate::{batch::BatchPolicy, notification::RecordId};
 
-/// One record on its way to one destination.
+/// Jobs of one lane that are not finished. Those in flight are only counted.
 #[derive(Debug)]
-pub struct Job {
-    /// The record; two jobs with the same digest never run at once.
-    pub digest: Digest,
-    /// What to send.
-    pub payload: Payload,
-    /// Whom to tell.
-    pub ticket: Ticket,
-    /// After this no answer is needed: XDR has been told to ship the record again.
-    pub deadline: Instant,
-    /// Attempts made.
-    pub attempts: u32,
-}
-
-/// Jobs of one lane that are not in flight.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    /// New jobs, in the order they came.
-    ready: VecDeque<Job>,
-    /// Jobs that may go after they had to wait, by deadline.
-    delayed: BinaryHeap<Reverse<At>>,
-    /// Every key with a job that is ready, parked or in flight, and the later versions behind it.
-    keys: HashMap<Digest, VecDeque<Job>, RandomState>,
+pub(super) struct Queue {
+    policies: Arc<[BatchPolicy]>,
+    /// Jobs that may go, by batch policy.
+    groups: Vec<Group>,
+    /// Groups that have any.
+    busy: Vec<usize>,
+    /// Every record with a job that may go, is parked or in flight, and the later versions behind it.
+    records: HashMap<RecordId, VecDeque<Job>, RandomState>,
     /// Jobs that wait for another attempt, by when it is due.
-    parked: BinaryHeap<Reverse<At>>,
-    ordered_so_far: u64,
+    parked: Timed,
     /// Jobs handed in and not finished, those in flight included.
     held: usize,
-    /// Bytes of their bodies.
+    /// Bytes of their pieces.
     held_bytes: usize,
+    /// Jobs in flight.
+    in_flight: usize,
+    /// Jobs that a newer version made needless.
+    superseded: u64,
 }
 
-/// A job with the instant that orders it.
-#[derive(Debug)]
-struct At {
-    at: Instant,
-    order: u64,
-    job: Job,
+/// What a job that was handed in calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// A worker, now.
+    Work,
+    /// A worker at this instant, if none came before.
+    Until(Instant),
+    /// Nothing: whatever it waits for, or was there before it, calls a worker.
+    Nothing,
+}
+
+/// What the next request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// The batch policy of its jobs.
+    pub(super) policy: usize,
+    /// Whether there is more to do that nobody was called for.
+    pub(super) more: bool,
 }
 
 impl Queue {
-    /// Adds a job. True when it can go at once, false when it waits behind an earlier version.
-    pub(crate) fn push(&mut self, job: Job) -> bool {
+    pub(super) fn new(policies: Arc<[BatchPolicy]>) -> Self {
+        let groups = policies.iter().map(|_| Group::default()).collect();
+        Self {
+            policies,
+            groups,
+            busy: Vec::new(),
+            records: HashMap::default(),
+            parked: Timed::default(),
+            held: 0,
+            held_bytes: 0,
+            in_flight: 0,
+            superseded: 0,
+        }
+    }
+
+    /// Adds a job.
+    pub(super) fn push(&mut self, job: Job, now: Instant) -> Pushed {
         self.held += 1;
-        self.held_bytes += job.payload.body.len();
-        match self.keys.entry(job.digest) {
-            std::collections::hash_map::Entry::Occupied(mut busy) => {
-                busy.get_mut().push_back(job);
-                false
+        self.held_bytes += job.piece.len();
+        match self.records.entry(job.record) {
+            Entry::Occupied(mut busy) => {
+                let waiting = busy.get_mut();
+                let mut job = Some(job);
+                match waiting.back_mut().and_then(|last| last.supersede(&mut job)) {
+                    Some(dropped_bytes) => self.drop_one(dropped_bytes),
+                    None => waiting.extend(job),
+                }
+                Pushed::Nothing
             }
-            std::collections::hash_map::Entry::Vacant(free) => {
+            Entry::Vacant(free) => {
                 free.insert(VecDeque::new());
-                self.ready.push_back(job);
-                true
+                let (index, policy) = (job.policy, &self.policies[job.policy]);
+                let flush_at = policy.flush_at(job.entered, job.deadline);
+                // Who could share a request with others relies on the call that was made for the first of them.
+                let called = policy.records_max > 1 && self.groups[index].may_go(policy, now);
+                self.enter(index, |group| group.push(job));
+                match self.groups[index].may_go(&self.policies[index], now) {
+                    true if called => Pushed::Nothing,
+                    true => Pushed::Work,
+                    false => Pushed::Until(flush_at),
+                }
             }
         }
     }
 
-    /// The next job to send, skipping those nobody waits for any more.
-    pub(crate) fn take(&mut self, now: Instant) -> Option<Job> {
-        while let Some(job) = self.next() {
-            if job.deadline > now && job.ticket.is_wanted() {
-                return Some(job);
+    /// Moves the jobs of the next request into `batch`, which is empty. Those that nobody waits for any more and those
+    /// that became stale are not sent.
+    pub(super) fn take(&mut self, now: Instant, batch: &mut Vec<Job>) -> Option<Taken> {
+        while batch.is_empty() {
+            let may_go = |index: &&usize| self.groups[**index].may_go(&self.policies[**index], now);
+            let first = |index: &&usize| self.groups[**index].head().map(|head| head.deadline);
+            let policy = *self.busy.iter().filter(may_go).min_by_key(first)?;
+            self.fill(policy, now, batch);
+            if !batch.is_empty() {
+                self.in_flight += batch.len();
+                self.groups[policy].request_started();
+                return Some(Taken { policy, more: self.has_batch_to_go(now) });
             }
-            self.finish(&job);
         }
         None
     }
 
-    fn next(&mut self) -> Option<Job> {
-        let delayed_first = match (self.delayed.peek(), self.ready.front()) {
-            (Some(Reverse(delayed)), Some(ready)) => delayed.at <= ready.deadline,
-            (delayed, _) => delayed.is_some(),
-        };
-        if delayed_first { self.delayed.pop().map(|Reverse(at)| at.job) } else { self.ready.pop_front() }
+    fn fill(&mut self, index: usize, now: Instant, batch: &mut Vec<Job>) {
+        let mut bytes = 0;
+        while let Some(head) = self.groups[index].head() {
+            let (needless, stale) = (!head.is_wanted(now), head.is_stale(now));
+            if !needless && !stale && !self.policies[index].fits(batch.len(), bytes, head.piece.len()) {
+                return;
+            }
+            let Some(job) = self.groups[index].pop() else { break };
+            if needless {
+                self.finish(&job);
+            } else if stale {
+                self.give_way(job);
+            } else {
+                bytes += job.piece.len();
+                batch.push(job);
+            }
+        }
+        if self.groups[index].len() == 0 {
+            self.busy.retain(|busy| *busy != index);
+        }
     }
 
-    /// Lets the next version of a record go, after `job` is done with. True when there is one.
-    pub(crate) fn finish(&mut self, job: &Job) -> bool {
+    /// Whether a request of several records could go now. Jobs that go alone each had their own call.
+    fn has_batch_to_go(&self, now: Instant) -> bool {
+        self.batching().any(|(group, policy)| group.may_go(policy, now))
+    }
+
+    /// Busy groups whose jobs can share requests.
+    fn batching(&self) -> impl Iterator<Item = (&Group, &BatchPolicy)> {
+        let groups = self.busy.iter().map(|index| (&self.groups[*index], &self.policies[*index]));
+        groups.filter(|(_, policy)| policy.records_max > 1)
+    }
+
+    /// A request of `jobs` jobs ended; each of them is finished or parked next.
+    pub(super) fn request_ended(&mut self, policy: usize, jobs: usize) {
+        self.groups[policy].request_ended();
+        self.in_flight -= jobs;
+    }
+
+    /// Lets the next version of a record go, after `job` is done with.
+    pub(super) fn finish(&mut self, job: &Job) {
         self.held -= 1;
-        self.held_bytes -= job.payload.body.len();
-        let Some(waiting) = self.keys.get_mut(&job.digest) else { return false };
+        self.held_bytes -= job.piece.len();
+        self.release(&job.record);
+    }
+
+    fn release(&mut self, record: &RecordId) {
+        let Some(waiting) = self.records.get_mut(record) else { return };
         match waiting.pop_front() {
-            Some(next) => {
-                let delayed = self.at(next.deadline, next);
-                self.delayed.push(delayed);
-                true
-            }
-            None => {
-                self.keys.remove(&job.digest);
-                false
-            }
+            Some(next) => self.enter(next.policy, |group| group.push_delayed(next)),
+            None => drop(self.records.remove(record)),
         }
     }
 
-    /// Puts a failed job aside until `due`. Its key stays busy.
-    pub(crate) fn park(&mut self, job: Job, due: Instant) {
-        let parked = self.at(due, job);
-        self.parked.push(parked);
-    }
-
-    fn at(&mut self, at: Instant, job: Job) -> Reverse<At> {
-        self.ordered_so_far += 1;
-        Reverse(At { at, order: self.ordered_so_far, job })
-    }
-
-    /// Makes the parked jobs that are due ready; returns how many.
-    pub(crate) fn unpark(&mut self, now: Instant) -> usize {
-        let mut count = 0;
-        while self.next_due().is_some_and(|due| due <= now) {
-            if let Some(Reverse(parked)) = self.parked.pop() {
-                let delayed = self.at(parked.job.deadline, parked.job);
-                self.delayed.push(delayed);
-                count += 1;
-            }
+    /// Drops a job that became stale while it waited. What becomes of the version behind it is the answer; without one
+    /// a newer version has been through, and nothing is owed.
+    fn give_way(&mut self, job: Job) {
+        let (record, bytes) = (job.record, job.piece.len());
+        let next = self.records.get_mut(&record).and_then(VecDeque::front_mut);
+        let mut job = Some(job);
+        let dropped_bytes = next.and_then(|next| next.supersede(&mut job)).unwrap_or(bytes);
+        if let Some(job) = job {
+            job.tickets.settle(Outcome::Delivered);
         }
-        count
+        self.drop_one(dropped_bytes);
+        self.release(&record);
     }
 
-    /// When the next parked job is due.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.parked.peek().map(|Reverse(parked)| parked.at)
+    /// A version that another one stands for is held no longer.
+    fn drop_one(&mut self, bytes: usize) {
+        self.held -= 1;
+        self.held_bytes -= bytes;
+        self.superseded += 1;
+    }
+
+    /// Puts a failed job aside until `due`. Its record stays busy.
+    pub(super) fn park(&mut self, job: Job, due: Instant) {
+        self.parked.push(due, job);
+    }
+
+    /// Makes the parked jobs that are due ready. Returns how many workers have something to do.
+    pub(super) fn wake(&mut self, now: Instant) -> usize {
+        let mut alone = 0;
+        while self.parked.first().is_some_and(|(due, _)| due <= now) {
+            let Some(job) = self.parked.pop() else { break };
+            alone += usize::from(self.policies[job.policy].records_max == 1);
+            self.enter(job.policy, |group| group.push_delayed(job));
+        }
+        alone + self.batching().filter(|(group, policy)| group.may_go(policy, now)).count()
+    }
+
+    /// When [`Queue::wake`] is worth calling next.
+    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let flushes = self.batching().filter_map(|(group, policy)| group.flush_at(policy));
+        // One that is due already had its call, and waits for a worker.
+        let due = self.parked.first().map(|(due, _)| due);
+        flushes.filter(|flush_at| *flush_at > now).chain(due).min()
+    }
+
+    fn enter(&mut self, index: usize, push: impl FnOnce(&mut Group)) {
+        let group = &mut self.groups[index];
+        if group.len() == 0 && !self.busy.contains(&index) {
+            self.busy.push(index);
+        }
+        push(group);
     }
 
     /// Jobs handed in and not finished, those in flight included.
-    pub(crate) fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.held
     }
 
-    /// Bytes of their bodies.
-    pub(crate) fn held_bytes(&self) -> usize {
+    /// Bytes of their pieces.
+    pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
+    /// Jobs that are neither in flight nor finished.
+    pub(super) fn waiting(&self) -> usize {
+        self.held - self.in_flight
+    }
+
     /// Jobs parked.
-    pub(crate) fn parked(&self) -> usize {
+    pub(super) fn parked(&self) -> usize {
         self.parked.len()
     }
-}
 
-impl PartialEq for At {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for At {}
-
-impl PartialOrd for At {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for At {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
+    /// Jobs that a newer version made needless, so far.
+    pub(super) fn superseded(&self) -> u64 {
+        self.superseded
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{num::NonZeroUsize, sync::Arc, time::Duration};
-
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::replies::Replies;
-
-    struct Source {
-        replies: Arc<Replies>,
-        now: Instant,
-    }
-
-    impl Source {
-        fn new() -> Self {
-            Self { replies: Arc::new(Replies::default()), now: Instant::now() }
-        }
-
-        fn job(&self, key: u8, body: &'static str) -> Job {
-            let deadline = self.now + Duration::from_secs(8);
-            let ticket = self.replies.push_record(self.now, deadline, 0, 1).next().expect("one ticket");
-            let body = Bytes::from_static(body.as_bytes());
-            let payload = Payload { body, content_type: "text/plain", count: NonZeroUsize::MIN };
-            Job { digest: Digest([key; 20]), payload, ticket, deadline, attempts: 0 }
-        }
-    }
-
-    fn body(job: Option<Job>) -> Option<String> {
-        job.map(|job| String::from_utf8_lossy(&job.payload.body).into_owned())
-    }
-
-    #[test]
-    fn versions_of_a_key_go_one_after_the_other_and_keys_in_parallel() {
-        let (source, mut queue) = (Source::new(), Queue::default());
-        assert!(queue.push(source.job(1, "a1")));
-        assert!(!queue.push(source.job(1, "a2")));
-        assert!(queue.push(source.job(2, "b1")));
-        let a1 = queue.take(source.now).expect("a1");
-        assert_eq!(body(queue.take(source.now)), Some("b1".into()));
-        assert!(queue.take(source.now).is_none(), "a2 waits for a1");
-        assert!(queue.finish(&a1));
-        let a2 = queue.take(source.now).expect("a2");
-        assert_eq!(&*a2.payload.body, b"a2");
-        assert!(!queue.finish(&a2));
-        assert!(queue.push(source.job(1, "a3")), "the key is free again");
-    }
-
-    #[test]
-    fn a_parked_record_delays_only_its_key() {
-        let (source, mut queue) = (Source::new(), Queue::default());
-        queue.push(source.job(1, "a1"));
-        let due = source.now + Duration::from_millis(40);
-        let a1 = queue.take(source.now).expect("a1");
-        queue.park(a1, due);
-        queue.push(source.job(1, "a2"));
-        queue.push(source.job(2, "b1"));
-        assert_eq!(body(queue.take(source.now)), Some("b1".into()));
-        assert!(queue.take(source.now).is_none());
-        assert_eq!((queue.next_due(), queue.unpark(source.now)), (Some(due), 0));
-        assert_eq!(queue.unpark(due), 1);
-        assert_eq!(body(queue.take(due)), Some("a1".into()), "the old version before the new one");
-    }
-
-    #[test]
-    fn what_nobody_waits_for_is_skipped_and_frees_its_key() {
-        let (source, mut queue) = (Source::new(), Queue::default());
-        queue.push(source.job(1, "expired"));
-        let late = source.now + Duration::from_secs(9);
-        let mut fresh = source.job(1, "fresh");
-        fresh.deadline = late + Duration::from_secs(8);
-        queue.push(fresh);
-        assert_eq!(body(queue.take(late)), Some("fresh".into()));
-        assert_eq!(queue.held(), 1);
-        source.replies.abandon();
-        queue.push(source.job(2, "connection gone"));
-        assert!(queue.take(source.now).is_none());
-    }
-
-    #[test]
-    fn a_hot_key_does_not_get_ahead_of_what_came_before_its_versions() {
-        let (mut source, mut queue) = (Source::new(), Queue::default());
-        let mut push = |queue: &mut Queue, key, body| {
-            source.now += Duration::from_millis(1);
-            queue.push(source.job(key, body));
-            source.now
-        };
-        push(&mut queue, 1, "a1");
-        push(&mut queue, 1, "a2");
-        push(&mut queue, 2, "b1");
-        let now = push(&mut queue, 1, "a3");
-        let mut order = Vec::new();
-        while let Some(job) = queue.take(now) {
-            queue.finish(&job);
-            order.push(body(Some(job)).expect("a body"));
-        }
-        assert_eq!(order, ["a1", "a2", "b1", "a3"]);
-    }
-}
+mod tests;

@@ -21,6 +21,8 @@ pub struct LaneStats {
     pub records_delivered: AtomicU64,
     /// Records sent again after a failed attempt.
     pub retries: AtomicU64,
+    /// Records not sent because a newer version was.
+    pub superseded: AtomicU64,
     /// Records refused because the lane was full.
     pub refused_full: AtomicU64,
     /// Failed attempts of records, by cause.

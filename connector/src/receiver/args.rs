@@ -11,6 +11,9 @@ use crate::simulator::args::share;
 /// A local HTTP endpoint to try the connector against: counts, and misbehaves on request.
 ///
 /// Takes HTTP/1.1 and HTTP/2. GET on any path tells the counters as JSON. Ends at Ctrl-C or SIGTERM.
+///
+/// Finds the records in JSON and MessagePack bodies, one or many in each. Avro it cannot read, for want of the schema:
+/// each such request counts as one record without a number.
 #[derive(Args, Clone, Debug)]
 pub struct ReceiveArgs {
     /// Address to listen on; port 0 takes a free one.

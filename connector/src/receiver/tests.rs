@@ -149,6 +149,28 @@ async fn compressed_bodies_are_read_and_nonsense_is_refused() {
 }
 
 #[tokio::test]
+async fn the_content_type_tells_how_a_body_is_read() {
+    let (receiver, ledger) = with_ledger(Faults::default());
+    let endpoint = start(receiver, None).await;
+    // Two deletes, of the records 3 and 4.
+    let body =
+        b"\x93\x01\x02\x92\x94\xa1n\xc0\xc4\x01d\x03\x00\x93\x01\x02\x92\x94\xa1n\xc0\xc4\x01d\x04\x00";
+    for (content_type, status, delivered) in
+        [("application/json", 400, 0), ("application/x-msgpack", 200, 2), ("application/avro", 200, 2)]
+    {
+        let request = Request::post(format!("http://{}/", endpoint.address))
+            .header(header::CONTENT_TYPE, content_type)
+            .body(Full::new(Bytes::from_static(body)))
+            .unwrap();
+        let stream = TcpStream::connect(&endpoint.address).await.unwrap();
+        assert_eq!(send(stream, Protocol::Http1, request).await.unwrap().0, status, "{content_type}");
+        assert_eq!(ledger.account().delivered, delivered, "{content_type}");
+    }
+    let totals = endpoint.receiver.totals();
+    assert_eq!((totals.delivered, totals.unidentified, totals.malformed), (3, 1, 1));
+}
+
+#[tokio::test]
 async fn the_status_page_tells_the_counters() {
     let endpoint = start(Receiver::new(Faults::default(), Book::None), None).await;
     endpoint.post(Protocol::Http1, body(1, 1)).await.unwrap();

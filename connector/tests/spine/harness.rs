@@ -8,7 +8,7 @@ use std::{
 };
 
 use adapters::{Outcome, Payload, Report, Target};
-use esp_connector::config::{Config, Destination, Routing, Sections};
+use esp_connector::config::{Batching, Config, Destination, RecordOrdering, Routing, Sections};
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
@@ -30,7 +30,7 @@ use tokio::{
     time::Instant,
 };
 
-type Script = dyn Fn(String, usize) -> BoxFuture<'static, Outcome> + Send + Sync;
+type Script = dyn Fn(String, usize) -> BoxFuture<'static, Report> + Send + Sync;
 
 /// A target that does what a closure says: it gets the body and how many requests came before.
 pub struct Scripted {
@@ -53,8 +53,22 @@ impl Scripted {
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
+        Self::reporting(concurrency, move |body, index| {
+            let outcome = script(body, index);
+            async move { Report::all(outcome.await) }
+        })
+    }
+
+    /// One that tells of each record of a request apart.
+    pub fn reporting<F>(
+        concurrency: usize,
+        script: impl Fn(String, usize) -> F + Send + Sync + 'static,
+    ) -> Arc<Self>
+    where
+        F: Future<Output = Report> + Send + 'static,
+    {
         let script =
-            Box::new(move |body, index| -> BoxFuture<'static, Outcome> { Box::pin(script(body, index)) });
+            Box::new(move |body, index| -> BoxFuture<'static, Report> { Box::pin(script(body, index)) });
         Arc::new(Self { concurrency, script, seen: Mutex::default() })
     }
 
@@ -74,8 +88,7 @@ impl Target for Scripted {
         let body = String::from_utf8_lossy(&payload.body).into_owned();
         let mut seen = self.seen.lock().unwrap();
         seen.push((body.clone(), Instant::now()));
-        let answer = (self.script)(body, seen.len() - 1);
-        Box::pin(async move { Report::all(answer.await) })
+        (self.script)(body, seen.len() - 1)
     }
 
     fn concurrency(&self) -> NonZeroUsize {
@@ -90,6 +103,8 @@ pub struct Setup {
     pub window_bytes: usize,
     pub attempts_max: u32,
     pub held_max: usize,
+    pub batching: Option<Batching>,
+    pub record_ordering: Option<RecordOrdering>,
 }
 
 impl Setup {
@@ -100,7 +115,31 @@ impl Setup {
             window_bytes: 64 << 20,
             attempts_max: 1,
             held_max: 32_768,
+            batching: None,
+            record_ordering: None,
         }
+    }
+
+    /// Records go in arrays.
+    pub fn in_batches(mut self, max_records: usize, interval_ms: u64) -> Self {
+        self.batching = Some(Batching {
+            enabled: true,
+            body: None,
+            max_records: NonZeroUsize::new(max_records).unwrap(),
+            max_bytes: NonZeroUsize::MAX,
+            interval: Duration::from_millis(interval_ms),
+        });
+        self
+    }
+
+    /// No version of a record goes after a newer one.
+    pub fn in_order(mut self) -> Self {
+        self.record_ordering = Some(RecordOrdering {
+            enabled: true,
+            lut_cache_ttl: Duration::from_secs(30),
+            lut_cache_max_records: NonZeroUsize::new(1_000).unwrap(),
+        });
+        self
     }
 
     /// One connection on which records of namespace `test` go to all targets, except set `skip`.
@@ -118,12 +157,14 @@ impl Setup {
         config.root = Sections {
             format: Some(format),
             routing: Some(Routing::To(names.clone())),
+            batching: self.batching,
+            record_ordering: self.record_ordering,
             ..Sections::default()
         };
         let namespace = config.namespaces.entry("test".to_owned()).or_default();
         let skip = Sections { routing: Some(Routing::Skip), ..Sections::default() };
         namespace.sets.insert("skip".to_owned(), skip);
-        let router = Router::new(&config).unwrap();
+        let router = Router::new(&config, Instant::now().into_std()).unwrap();
 
         let mut tasks = JoinSet::new();
         let lanes: Vec<_> = names
@@ -136,7 +177,9 @@ impl Setup {
                     held_bytes_max: self.window_bytes,
                     retry: RetryPolicy::new(self.attempts_max),
                 };
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, Instant::now().into_std());
+                let policies = Arc::clone(router.batch_policies());
+                let now = Instant::now().into_std();
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, now);
                 lane.start(&mut tasks);
                 lane
             })
@@ -219,6 +262,11 @@ pub fn record_in(set: Option<&str>, key: u8, n: i64) -> Vec<u8> {
 }
 
 pub fn record_with_digest(set: Option<&str>, digest: [u8; 20], n: i64) -> Vec<u8> {
+    version(set, digest, n, 1_700_000_000_000)
+}
+
+/// A version of a record, last updated at `lut_unix_ms`.
+pub fn version(set: Option<&str>, digest: [u8; 20], n: i64, lut_unix_ms: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let head = Head {
         change: Change::Replace,
@@ -228,11 +276,28 @@ pub fn record_with_digest(set: Option<&str>, digest: [u8; 20], n: i64) -> Vec<u8
         user_key: None,
         generation: 1,
         ttl_seconds: 0,
-        lut_unix_ms: Some(1_700_000_000_000),
+        lut_unix_ms: Some(lut_unix_ms),
     };
     let mut message = Message::begin(&mut bytes, &head);
     message.bin(b"n", &Particle::Integer(n));
     message.finish();
+    bytes
+}
+
+/// A record deleted at `lut_unix_ms`.
+pub fn delete(digest: [u8; 20], lut_unix_ms: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let head = Head {
+        change: Change::Delete,
+        namespace: b"test",
+        set: None,
+        digest,
+        user_key: None,
+        generation: 2,
+        ttl_seconds: 0,
+        lut_unix_ms: Some(lut_unix_ms),
+    };
+    Message::begin(&mut bytes, &head).finish();
     bytes
 }
 
@@ -258,6 +323,12 @@ pub fn large_record(key: u8, bytes: usize) -> Vec<u8> {
 /// The value of bin `n` in a body.
 pub fn n_of(body: &str) -> i64 {
     serde_json::from_str::<serde_json::Value>(body).unwrap()["n"].as_i64().unwrap()
+}
+
+/// The values of bin `n` in the body of a batch.
+pub fn all_n_of(body: &str) -> Vec<i64> {
+    let records: Vec<serde_json::Value> = serde_json::from_str(body).unwrap();
+    records.iter().map(|record| record["n"].as_i64().unwrap()).collect()
 }
 
 pub async fn pause(ms: u64) {

@@ -3,6 +3,8 @@
 //! The clock is paused, so hours of waiting cost nothing and every instant is exact.
 
 mod acks;
+mod batches;
 mod harness;
 mod order;
+mod ordering;
 mod overload;

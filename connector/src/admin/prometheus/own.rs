@@ -56,6 +56,12 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
     .sample(&[("outcome", "refused")], totals.refused)
     .sample(&[("outcome", "parse-error")], totals.parse_error)
     .sample(&[("outcome", "skipped")], totals.skipped);
+    page.single(
+        "esp_connector_stale_records_total",
+        Counter,
+        "Records acknowledged unsent, because a newer version had come before (record-ordering).",
+        totals.stale,
+    );
     let mut refused = page.family(
         "esp_connector_refused_records_total",
         Counter,
@@ -137,7 +143,7 @@ pub(super) fn write_window(page: &mut Page, view: &View) {
 /// Each destination's lanes, added up.
 pub(super) fn write_lanes(page: &mut Page, destinations: &[DestinationReading]) {
     type Number = fn(&DestinationReading) -> u64;
-    let table: [(&'static str, Kind, &'static str, Number); 8] = [
+    let table: [(&'static str, Kind, &'static str, Number); 9] = [
         ("esp_connector_lane_queued_records", Kind::Gauge, "Records waiting to be sent.", |lane| lane.queued),
         (
             "esp_connector_lane_in_flight_requests",
@@ -168,6 +174,12 @@ pub(super) fn write_lanes(page: &mut Page, destinations: &[DestinationReading]) 
             Kind::Counter,
             "Records sent again after a failed attempt.",
             |lane| lane.retries,
+        ),
+        (
+            "esp_connector_lane_superseded_records_total",
+            Kind::Counter,
+            "Records not sent because a newer version of them was (record-ordering).",
+            |lane| lane.superseded,
         ),
         (
             "esp_connector_lane_refused_records_total",

@@ -116,6 +116,8 @@ fn every_family_of_ours() {
         ("esp_connector_lane_refused_records_total", "counter"),
         ("esp_connector_lane_requests_total", "counter"),
         ("esp_connector_lane_retried_records_total", "counter"),
+        ("esp_connector_lane_superseded_records_total", "counter"),
+        ("esp_connector_stale_records_total", "counter"),
         ("esp_connector_ready", "gauge"),
         ("esp_connector_received_bytes_total", "counter"),
         ("esp_connector_received_records_total", "counter"),

@@ -48,7 +48,7 @@ fn every_section_arrives_at_its_level() {
             NameTransform::Trim,
             NameTransform::Uppercase,
             NameTransform::Lowercase,
-            NameTransform::Regex { pattern: "([a-z])_".to_owned(), replacement: "${1}-".to_owned() },
+            NameTransform::Regex { pattern: "([a-z])_".to_owned(), replacement: "$1-".to_owned() },
         ],
     };
     assert_eq!(root.bin_transforms, Some(bins));

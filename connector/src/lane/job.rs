@@ -1,0 +1,96 @@
+//! One record on its way to one destination.
+
+use std::{sync::Arc, time::Instant};
+
+use adapters::{Cause, Outcome};
+use bytes::Bytes;
+
+use crate::{notification::RecordId, ordering::LutCache, replies::Ticket};
+
+/// One record on its way to one destination. Two jobs of one record never run at once.
+#[derive(Debug)]
+pub struct Job {
+    /// The record.
+    pub record: RecordId,
+    /// The record as it is sent.
+    pub piece: Bytes,
+    /// Position of the batch policy: how the piece becomes a request.
+    pub policy: usize,
+    /// The last-update time, when no version may go after a newer one.
+    pub order: Option<Order>,
+    /// Whom to tell: whoever waits for this version, and for older ones that it took the place of.
+    pub tickets: Tickets,
+    /// When it came.
+    pub entered: Instant,
+    /// After this no answer is needed: XDR has been told to ship the record again.
+    pub deadline: Instant,
+    /// Attempts made.
+    pub attempts: u32,
+}
+
+/// What orders the versions of a record.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Last-update time of this version.
+    pub lut_unix_ms: u64,
+    /// The newest that were seen.
+    pub seen: Arc<LutCache>,
+}
+
+/// Those who wait for one job.
+#[derive(Debug)]
+pub struct Tickets {
+    own: Ticket,
+    superseded: Vec<Ticket>,
+}
+
+impl From<Ticket> for Tickets {
+    fn from(own: Ticket) -> Self {
+        Self { own, superseded: Vec::new() }
+    }
+}
+
+impl Tickets {
+    /// Gives all of them the same fate.
+    pub fn settle(self, outcome: Outcome) {
+        self.superseded.into_iter().for_each(|ticket| ticket.settle(outcome));
+        self.own.settle(outcome);
+    }
+
+    /// Refuses all of them for now, and slowly.
+    pub fn refuse(self, cause: Cause) {
+        self.superseded.into_iter().for_each(|ticket| ticket.refuse(cause));
+        self.own.refuse(cause);
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.own.is_wanted() || self.superseded.iter().any(Ticket::is_wanted)
+    }
+}
+
+impl Job {
+    /// Whether anybody still waits for what becomes of it.
+    pub(crate) fn is_wanted(&self, now: Instant) -> bool {
+        self.deadline > now && self.tickets.is_wanted()
+    }
+
+    /// Whether a newer version was taken in meanwhile: sending this one would set the destination back.
+    pub(crate) fn is_stale(&self, now: Instant) -> bool {
+        self.order.as_ref().is_some_and(|order| order.seen.is_stale(&self.record, order.lut_unix_ms, now))
+    }
+
+    /// Lets the newer of two versions of a record stand for both; returns how many bytes the other one held. `None`, and
+    /// `other` as it was, when they have no order, and both have to go.
+    pub(crate) fn supersede(&mut self, other: &mut Option<Self>) -> Option<usize> {
+        let newer =
+            |other: &Self| Some(other.order.as_ref()?.lut_unix_ms >= self.order.as_ref()?.lut_unix_ms);
+        let newer = newer(other.as_ref()?)?;
+        let mut other = other.take()?;
+        if newer {
+            std::mem::swap(self, &mut other);
+        }
+        self.tickets.superseded.append(&mut other.tickets.superseded);
+        self.tickets.superseded.push(other.tickets.own);
+        Some(other.piece.len())
+    }
+}

@@ -1,0 +1,304 @@
+use std::{num::NonZeroUsize, time::Duration};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    config::{Batching, Format, JsonRules},
+    encode::Encoder,
+    lane::Order,
+    notification::Digest,
+    ordering::LutCache,
+    replies::Replies,
+};
+
+struct Source {
+    replies: Arc<Replies>,
+    now: Instant,
+}
+
+impl Source {
+    fn new() -> Self {
+        Self { replies: Arc::new(Replies::default()), now: Instant::now() }
+    }
+
+    fn job(&self, key: u8, body: &'static str) -> Job {
+        let deadline = self.now + Duration::from_secs(8);
+        let ticket = self.replies.push_record(self.now, deadline, 0, 1).next().expect("one ticket");
+        Job {
+            record: RecordId::new(b"test", Digest([key; 20])),
+            piece: Bytes::from_static(body.as_bytes()),
+            policy: 0,
+            order: None,
+            tickets: ticket.into(),
+            entered: self.now,
+            deadline,
+            attempts: 0,
+        }
+    }
+
+    /// A version of record 1, of which its last-update time was taken note.
+    fn version(&self, body: &'static str, lut_unix_ms: u64, seen: &Arc<LutCache>) -> Job {
+        let job = self.job(1, body);
+        seen.observe(&job.record, lut_unix_ms, self.now);
+        Job { order: Some(Order { lut_unix_ms, seen: Arc::clone(seen) }), ..job }
+    }
+
+    /// What the source was told so far, in order.
+    fn answers(&self) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        self.replies.collect(self.now, 0.0, usize::MAX, |answer| {
+            if let crate::replies::Answer::Record(answered) = answer {
+                outcomes.push(answered.outcome);
+            }
+        });
+        outcomes
+    }
+}
+
+fn queue(batching: Option<&Batching>) -> Queue {
+    let encoder = Encoder::new(Format::Json(JsonRules::default())).expect("a format");
+    Queue::new([encoder.batch_policy(batching).expect("a policy")].into())
+}
+
+fn batching(max_records: usize, max_bytes: usize, interval_ms: u64) -> Batching {
+    Batching {
+        enabled: true,
+        body: None,
+        max_records: NonZeroUsize::new(max_records).expect("not zero"),
+        max_bytes: NonZeroUsize::new(max_bytes).expect("not zero"),
+        interval: Duration::from_millis(interval_ms),
+    }
+}
+
+/// The jobs of the next request.
+fn take(queue: &mut Queue, now: Instant) -> Vec<Job> {
+    let mut batch = Vec::new();
+    queue.take(now, &mut batch);
+    batch
+}
+
+/// Ends the request of these jobs well.
+fn deliver(queue: &mut Queue, jobs: Vec<Job>) {
+    queue.request_ended(0, jobs.len());
+    for job in jobs {
+        queue.finish(&job);
+        job.tickets.settle(Outcome::Delivered);
+    }
+}
+
+fn bodies(jobs: &[Job]) -> Vec<&str> {
+    jobs.iter().map(|job| str::from_utf8(&job.piece).expect("text")).collect()
+}
+
+/// Takes the next request, and parks its jobs until `due`.
+fn park(queue: &mut Queue, now: Instant, due: Instant) {
+    let jobs = take(queue, now);
+    queue.request_ended(0, jobs.len());
+    jobs.into_iter().for_each(|job| queue.park(job, due));
+}
+#[test]
+fn versions_of_a_record_go_one_after_the_other_and_records_in_parallel() {
+    let (source, mut queue) = (Source::new(), queue(None));
+    assert_eq!(queue.push(source.job(1, "a1"), source.now), Pushed::Work);
+    assert_eq!(queue.push(source.job(1, "a2"), source.now), Pushed::Nothing);
+    assert_eq!(queue.push(source.job(2, "b1"), source.now), Pushed::Work);
+    let a1 = take(&mut queue, source.now);
+    assert_eq!(bodies(&a1), ["a1"]);
+    assert_eq!(bodies(&take(&mut queue, source.now)), ["b1"]);
+    assert!(take(&mut queue, source.now).is_empty(), "a2 waits for a1");
+    deliver(&mut queue, a1);
+    let a2 = take(&mut queue, source.now);
+    assert_eq!(bodies(&a2), ["a2"]);
+    deliver(&mut queue, a2);
+    assert_eq!(queue.push(source.job(1, "a3"), source.now), Pushed::Work, "the record is free again");
+}
+
+#[test]
+fn a_parked_record_delays_only_itself() {
+    let (source, mut queue) = (Source::new(), queue(None));
+    queue.push(source.job(1, "a1"), source.now);
+    let due = source.now + Duration::from_millis(40);
+    park(&mut queue, source.now, due);
+    queue.push(source.job(1, "a2"), source.now);
+    queue.push(source.job(2, "b1"), source.now);
+    assert_eq!(bodies(&take(&mut queue, source.now)), ["b1"]);
+    assert!(take(&mut queue, source.now).is_empty());
+    assert_eq!((queue.next_wake(source.now), queue.wake(source.now)), (Some(due), 0));
+    assert_eq!(queue.wake(due), 1);
+    assert_eq!(bodies(&take(&mut queue, due)), ["a1"], "the old version before the new one");
+}
+
+#[test]
+fn what_nobody_waits_for_is_skipped_and_frees_its_record() {
+    let (source, mut queue) = (Source::new(), queue(None));
+    queue.push(source.job(1, "expired"), source.now);
+    let late = source.now + Duration::from_secs(9);
+    let mut fresh = source.job(1, "fresh");
+    fresh.deadline = late + Duration::from_secs(8);
+    queue.push(fresh, late);
+    assert_eq!(bodies(&take(&mut queue, late)), ["fresh"]);
+    assert_eq!((queue.held(), queue.waiting()), (1, 0));
+    source.replies.abandon();
+    queue.push(source.job(2, "connection gone"), source.now);
+    assert!(take(&mut queue, source.now).is_empty());
+    assert_eq!(queue.held_bytes(), 5);
+}
+
+#[test]
+fn a_hot_record_does_not_get_ahead_of_what_came_before_its_versions() {
+    let (mut source, mut queue) = (Source::new(), queue(None));
+    for (key, body) in [(1, "a1"), (1, "a2"), (2, "b1"), (1, "a3")] {
+        source.now += Duration::from_millis(1);
+        queue.push(source.job(key, body), source.now);
+    }
+    let mut order = Vec::new();
+    loop {
+        let batch = take(&mut queue, source.now);
+        let Some(job) = batch.first() else { break };
+        order.push(String::from_utf8_lossy(&job.piece).into_owned());
+        deliver(&mut queue, batch);
+    }
+    assert_eq!(order, ["a1", "a2", "b1", "a3"]);
+    assert_eq!((queue.held(), queue.held_bytes()), (0, 0));
+}
+
+#[test]
+fn a_batch_goes_at_once_when_idle_and_grows_while_one_is_in_flight() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(3, 1000, 500))));
+    let now = source.now;
+    assert_eq!(queue.push(source.job(1, "1"), now), Pushed::Work);
+    assert_eq!(queue.push(source.job(2, "2"), now), Pushed::Nothing, "the worker that was called takes both");
+    let first = take(&mut queue, now);
+    assert_eq!(bodies(&first), ["1", "2"]);
+    let flush_at = now + Duration::from_millis(500);
+    assert_eq!(queue.push(source.job(3, "3"), now), Pushed::Until(flush_at));
+    assert_eq!(queue.next_wake(now), Some(flush_at));
+    assert!(take(&mut queue, now).is_empty(), "it waits for others");
+    queue.push(source.job(4, "4"), now);
+    assert_eq!(queue.push(source.job(5, "5"), now), Pushed::Work, "full");
+    queue.push(source.job(6, "6"), now);
+    let second = take(&mut queue, now);
+    assert_eq!(bodies(&second), ["3", "4", "5"]);
+    deliver(&mut queue, first);
+    assert!(take(&mut queue, now).is_empty(), "another one is still in flight");
+    deliver(&mut queue, second);
+    assert_eq!(bodies(&take(&mut queue, now)), ["6"]);
+}
+
+#[test]
+fn the_interval_ends_the_wait_behind_a_slow_request() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 500))));
+    queue.push(source.job(1, "1"), source.now);
+    let slow = take(&mut queue, source.now);
+    queue.push(source.job(2, "2"), source.now);
+    let early = source.now + Duration::from_millis(499);
+    assert_eq!(queue.wake(early), 0);
+    let due = source.now + Duration::from_millis(500);
+    assert_eq!(queue.wake(due), 1);
+    assert_eq!(queue.next_wake(due), None, "who waits for a worker needs no clock");
+    assert_eq!(bodies(&take(&mut queue, due)), ["2"]);
+    deliver(&mut queue, slow);
+}
+
+#[test]
+fn the_bound_on_bytes_holds_for_the_whole_body() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 10, 500))));
+    for (key, body) in [(1, "4444"), (2, "333"), (3, "22"), (4, "much longer than ten"), (5, "1")] {
+        queue.push(source.job(key, body), source.now);
+    }
+    let mut requests = Vec::new();
+    for _ in 0..4 {
+        let batch = take(&mut queue, source.now);
+        requests.push(bodies(&batch).join(","));
+        deliver(&mut queue, batch);
+    }
+    assert_eq!(
+        requests,
+        ["4444,333", "22", "much longer than ten", "1"],
+        "with brackets 10 bytes, but for one record"
+    );
+}
+
+#[test]
+fn a_record_is_in_a_batch_once() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 500))));
+    for (key, body) in [(1, "a1"), (1, "a2"), (2, "b1")] {
+        queue.push(source.job(key, body), source.now);
+    }
+    let first = take(&mut queue, source.now);
+    assert_eq!(bodies(&first), ["a1", "b1"]);
+    deliver(&mut queue, first);
+    assert_eq!(bodies(&take(&mut queue, source.now)), ["a2"]);
+}
+
+#[test]
+fn records_of_a_failed_batch_come_back_together() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 500))));
+    for key in 1..=3 {
+        queue.push(source.job(key, "x"), source.now);
+    }
+    let due = source.now + Duration::from_millis(10);
+    park(&mut queue, source.now, due);
+    assert_eq!((queue.parked(), queue.wake(due)), (3, 1), "one worker is enough");
+    assert_eq!(take(&mut queue, due).len(), 3);
+}
+
+#[test]
+fn kinds_of_record_do_not_share_requests_and_none_is_left_behind() {
+    let encoder = Encoder::new(Format::Json(JsonRules::default())).expect("a format");
+    let policy = || encoder.batch_policy(Some(&batching(10, 1000, 500))).expect("a policy");
+    let (source, mut queue) = (Source::new(), Queue::new([policy(), policy()].into()));
+    queue.push(source.job(1, "first kind"), source.now);
+    let mut other = source.job(2, "second kind");
+    other.policy = 1;
+    assert_eq!(queue.push(other, source.now), Pushed::Work);
+    let mut batch = Vec::new();
+    assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 0, more: true }));
+    batch.clear();
+    assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 1, more: false }));
+}
+
+#[test]
+fn the_newest_waiting_version_speaks_for_the_older_ones() {
+    let (source, mut queue) = (Source::new(), queue(None));
+    let seen = Arc::new(LutCache::new(Duration::from_secs(30), 100, source.now));
+    let push = |queue: &mut Queue, body, lut| queue.push(source.version(body, lut, &seen), source.now);
+    push(&mut queue, "v1", 1);
+    let v1 = take(&mut queue, source.now);
+    push(&mut queue, "v2", 2);
+    push(&mut queue, "v4", 4);
+    push(&mut queue, "v3", 3);
+    assert_eq!((queue.held(), queue.held_bytes(), queue.superseded()), (2, 4, 2));
+    deliver(&mut queue, v1);
+    assert_eq!(source.answers(), [Outcome::Delivered], "nobody knows yet what becomes of the others");
+    let v4 = take(&mut queue, source.now);
+    assert_eq!(bodies(&v4), ["v4"]);
+    deliver(&mut queue, v4);
+    assert_eq!(source.answers(), [Outcome::Delivered; 3]);
+    assert_eq!((queue.held(), queue.held_bytes()), (0, 0));
+}
+
+#[test]
+fn a_version_that_became_stale_while_it_waited_is_not_sent() {
+    let (source, mut queue) = (Source::new(), queue(None));
+    let seen = Arc::new(LutCache::new(Duration::from_secs(30), 100, source.now));
+    queue.push(source.version("v1", 1, &seen), source.now);
+    let due = source.now + Duration::from_millis(40);
+    park(&mut queue, source.now, due);
+    queue.push(source.version("v2", 2, &seen), source.now);
+    queue.wake(due);
+    let v2 = take(&mut queue, due);
+    assert_eq!(bodies(&v2), ["v2"], "the failed older version does not go again");
+    assert_eq!(source.answers(), [], "and is answered with the newer one");
+    deliver(&mut queue, v2);
+    assert_eq!(source.answers(), [Outcome::Delivered; 2]);
+    // One that lost the race to the queue, after the newer one was through.
+    let mut late = source.version("v2", 2, &seen);
+    seen.observe(&late.record, 3, source.now);
+    late.attempts = 0;
+    queue.push(late, source.now);
+    assert!(take(&mut queue, source.now).is_empty());
+    assert_eq!(source.answers(), [Outcome::Delivered]);
+    assert_eq!((queue.held(), queue.held_bytes()), (0, 0));
+}
