@@ -19,6 +19,7 @@ use crate::{
     client::Endpoint,
     headers::StaticHeaders,
     http::{HealthCheck, Protocol},
+    tls::Reloading,
     url::is_https,
 };
 
@@ -26,6 +27,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     client: reqwest::Client,
+    settings: ClientSettings,
     method: Method,
     url: String,
     success: Vec<u16>,
@@ -35,57 +37,50 @@ pub(crate) struct Probe {
 impl Probe {
     /// Checks the settings; `None` when probes are off.
     pub(crate) fn new(
-        settings: &HealthCheck,
+        check: &HealthCheck,
         url: &Uri,
         protocol: Protocol,
-        tls: Option<&ClientConfig>,
+        tls: Option<&Arc<Reloading<ClientConfig>>>,
         statics: &StaticHeaders,
     ) -> Result<Option<Self>, BuildError> {
-        if !settings.enabled {
+        if !check.enabled {
             return Ok(None);
         }
         for (key, zero) in [
-            ("interval-seconds", settings.interval_seconds == 0),
-            ("healthy-threshold", settings.healthy_threshold == 0),
-            ("unhealthy-threshold", settings.unhealthy_threshold == 0),
-            ("call-timeout", settings.call_timeout == 0),
+            ("interval-seconds", check.interval_seconds == 0),
+            ("healthy-threshold", check.healthy_threshold == 0),
+            ("unhealthy-threshold", check.unhealthy_threshold == 0),
+            ("call-timeout", check.call_timeout == 0),
         ] {
             if zero {
                 return Err(problem(key, "0 makes no sense; expected 1 or more"));
             }
         }
-        let method = Method::from_bytes(settings.method.as_bytes())
+        let method = Method::from_bytes(check.method.as_bytes())
             .map_err(|_| problem("method", "not an HTTP method; expected one like GET or HEAD"))?;
-        if settings.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.parse::<Uri>().is_err()) {
+        if check.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.parse::<Uri>().is_err()) {
             return Err(problem("path", "not the path of a URL; expected one like /health"));
         }
-        let mut builder = reqwest::Client::builder()
-            .timeout(Duration::from_millis(settings.call_timeout))
-            .redirect(redirect::Policy::none())
-            // Deliveries use no proxy, so a probe through one would tell nothing.
-            .no_proxy()
-            .user_agent(concat!("esp-connector/", env!("CARGO_PKG_VERSION")))
-            .default_headers(statics.iter().cloned().collect::<HeaderMap>());
-        builder = match (protocol, !is_https(url)) {
-            (Protocol::Http1, _) => builder.http1_only(),
-            (Protocol::Http2, true) => builder.http2_prior_knowledge(),
-            (Protocol::Http2, false) => builder,
+        let settings = ClientSettings {
+            timeout: Duration::from_millis(check.call_timeout),
+            headers: statics.iter().cloned().collect::<HeaderMap>(),
+            protocol,
+            https: is_https(url),
+            tls: tls.map(|tls| (Arc::clone(tls), tls.current())),
         };
-        if let Some(tls) = tls {
-            builder = builder.tls_backend_preconfigured(tls.clone());
-        }
-        let client = builder.build().map_err(|error| problem("enabled", &chain(&error)))?;
+        let client = settings.client().map_err(|error| problem("enabled", &chain(&error)))?;
         Ok(Some(Self {
             client,
+            settings,
             method,
-            url: target(url, settings.path.as_deref()),
-            success: settings.success_status_codes.clone(),
-            interval: Duration::from_secs(settings.interval_seconds),
+            url: target(url, check.path.as_deref()),
+            success: check.success_status_codes.clone(),
+            interval: Duration::from_secs(check.interval_seconds),
         }))
     }
 
     /// Probes `endpoint` until dropped.
-    pub(crate) async fn run(self, endpoint: Arc<Endpoint>) {
+    pub(crate) async fn run(mut self, endpoint: Arc<Endpoint>) {
         // Many connectors, or endpoints, that start together must not probe together.
         sleep(self.interval.mul_f64(fraction())).await;
         let mut ticks = interval(self.interval);
@@ -96,11 +91,55 @@ impl Probe {
         }
     }
 
-    async fn probe(&self) -> Result<(), String> {
+    async fn probe(&mut self) -> Result<(), String> {
+        if self.settings.changed() {
+            self.client = self.settings.client().map_err(|error| chain(&error))?;
+        }
         let request = self.client.request(self.method.clone(), &self.url);
         let answer = request.send().await.map_err(|error| chain(&error.without_url()))?;
         let status = answer.status().as_u16();
         if is_alive(status, &self.success) { Ok(()) } else { Err(format!("status {status}")) }
+    }
+}
+
+/// What the client of the probes is made from.
+#[derive(Clone, Debug)]
+struct ClientSettings {
+    timeout: Duration,
+    headers: HeaderMap,
+    protocol: Protocol,
+    https: bool,
+    /// And those of TLS that were last used.
+    tls: Option<(Arc<Reloading<ClientConfig>>, Arc<ClientConfig>)>,
+}
+
+impl ClientSettings {
+    /// Whether the settings of TLS were read again since this was last asked.
+    fn changed(&mut self) -> bool {
+        let Some((reloading, used)) = &mut self.tls else { return false };
+        let current = reloading.current();
+        let changed = !Arc::ptr_eq(used, &current);
+        *used = current;
+        changed
+    }
+
+    fn client(&self) -> reqwest::Result<reqwest::Client> {
+        let mut builder = reqwest::Client::builder()
+            .timeout(self.timeout)
+            .redirect(redirect::Policy::none())
+            // Deliveries use no proxy, so a probe through one would tell nothing.
+            .no_proxy()
+            .user_agent(concat!("esp-connector/", env!("CARGO_PKG_VERSION")))
+            .default_headers(self.headers.clone());
+        builder = match (self.protocol, self.https) {
+            (Protocol::Http1, _) => builder.http1_only(),
+            (Protocol::Http2, false) => builder.http2_prior_knowledge(),
+            (Protocol::Http2, true) => builder,
+        };
+        if let Some((_, tls)) = &self.tls {
+            builder = builder.tls_backend_preconfigured(ClientConfig::clone(tls));
+        }
+        builder.build()
     }
 }
 

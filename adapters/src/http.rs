@@ -20,7 +20,8 @@ use crate::{
     health::Probe,
     retry_after,
     status::StatusTable,
-    tls, url,
+    tls::{self, RELOAD_INTERVAL, Reloading},
+    url,
 };
 
 pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
@@ -36,19 +37,27 @@ pub struct Http {
     concurrency: NonZeroUsize,
     /// One per endpoint, or none at all.
     probes: Vec<Probe>,
+    tls: Option<Arc<Reloading<ClientConfig>>>,
+    /// How often its files are looked at.
+    reload: Duration,
     background: OnceLock<Background>,
 }
 
 impl Http {
     /// Checks the settings and reads what they name.
     pub fn new(name: &str, config: Config) -> Result<Self, BuildError> {
+        Self::reloading(name, config, RELOAD_INTERVAL)
+    }
+
+    /// The same, with the time between looks at the files of certificates.
+    pub fn reloading(name: &str, config: Config, reload: Duration) -> Result<Self, BuildError> {
         let urls = url::check_all(&config.urls)?;
         let statuses = StatusTable::new(
             config.http_success_status_codes.clone(),
             config.http_permanent_status_codes.clone(),
         )?;
         let headers = headers::read(&config.headers)?;
-        let tls = tls_for(&config, &urls)?;
+        let tls = tls_for(name, &config, &urls)?;
         let call_timeout = millis("call-timeout", config.call_timeout)?;
         let connect_timeout = millis("connect-timeout", config.connect_timeout)?;
         let limits = Limits {
@@ -65,7 +74,7 @@ impl Http {
             let health = Health::new(check.healthy_threshold, check.unhealthy_threshold);
             let endpoint = Endpoint::new(name, peer, template, config.protocol, limits, health, &freed);
             endpoints.push(Arc::new(endpoint));
-            probes.extend(Probe::new(check, url, config.protocol, tls.as_deref(), &headers)?);
+            probes.extend(Probe::new(check, url, config.protocol, tls.as_ref(), &headers)?);
         }
         let http = Self {
             client: Client::new(endpoints, freed, call_timeout),
@@ -74,6 +83,8 @@ impl Http {
                 .then(|| (config.compression_threshold, Gzip::default())),
             concurrency: concurrency(&config),
             probes,
+            tls,
+            reload,
             background: OnceLock::new(),
         };
         if tokio::runtime::Handle::try_current().is_ok() {
@@ -82,7 +93,7 @@ impl Http {
         Ok(http)
     }
 
-    /// Starts what runs beside deliveries: probes, and the closing of idle connections.
+    /// Starts what runs beside deliveries: probes, the closing of idle connections, looking at certificate files.
     fn start(&self) {
         self.background.get_or_init(|| {
             let endpoints = self.client.endpoints();
@@ -90,6 +101,9 @@ impl Http {
             for (probe, endpoint) in self.probes.iter().zip(endpoints) {
                 let probing = probe.clone().run(Arc::clone(endpoint));
                 tasks.push(tokio::spawn(probing).abort_handle());
+            }
+            if let Some(tls) = &self.tls {
+                tasks.push(tokio::spawn(Arc::clone(tls).watch(self.reload)).abort_handle());
             }
             Background(tasks)
         });
@@ -163,17 +177,20 @@ impl Drop for Background {
 }
 
 /// `None` when nothing needs it. Files that are named are read even then: a mistake should show at once.
-fn tls_for(config: &Config, urls: &[Uri]) -> Result<Option<Arc<ClientConfig>>, BuildError> {
+fn tls_for(
+    name: &str,
+    config: &Config,
+    urls: &[Uri],
+) -> Result<Option<Arc<Reloading<ClientConfig>>>, BuildError> {
     let settings = config.tls.clone().unwrap_or_default();
     if !urls.iter().any(url::is_https) && !settings.names_files() {
         return Ok(None);
     }
-    let mut tls = tls::client_config(&settings)?;
-    tls.alpn_protocols = match config.protocol {
-        Protocol::Http1 => vec![b"http/1.1".to_vec()],
-        Protocol::Http2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    let alpn: &[&[u8]] = match config.protocol {
+        Protocol::Http1 => &[b"http/1.1"],
+        Protocol::Http2 => &[b"h2", b"http/1.1"],
     };
-    Ok(Some(Arc::new(tls)))
+    tls::client(name, &settings, alpn).map(Some)
 }
 
 fn concurrency(config: &Config) -> NonZeroUsize {

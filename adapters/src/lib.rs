@@ -191,6 +191,7 @@ pub struct BuildError {
 }
 
 pub mod http;
+pub mod tls;
 
 mod client;
 mod endpoints;
@@ -199,5 +200,4 @@ mod headers;
 mod health;
 mod retry_after;
 mod status;
-mod tls;
 mod url;

@@ -1,25 +1,50 @@
-//! TLS towards a destination: rustls with aws-lc-rs, TLS 1.2 and 1.3.
+//! TLS, rustls with aws-lc-rs, versions 1.2 and 1.3: the client side towards destinations, and what a server side
+//! needs as well: files, names of cipher suites, and settings that follow their files.
 //!
 //! Names and certificates are always checked; there is no switch to turn that off.
 
-use std::{error::Error, path::Path, sync::Arc};
+use std::{error::Error, sync::Arc};
 
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
+use rustls::{AlertDescription, CertificateError, ClientConfig};
 use rustls_platform_verifier::BuilderVerifierExt;
 
+use self::pem::problem;
+pub use self::{
+    offer::{Offer, Version, cipher_names, is_cipher_name, offer},
+    pem::{Identity, Names, authorities, certificates, date, date_complaint, private_key},
+    reload::{Built, RELOAD_INTERVAL, Reloading},
+};
 use crate::{BuildError, http::Tls};
 
+mod offer;
+mod pem;
+mod reload;
+
+/// The client side for the destination `name`, following its files; see [`client_config`].
+pub(crate) fn client(
+    name: &str,
+    tls: &Tls,
+    alpn: &[&[u8]],
+) -> Result<Arc<Reloading<ClientConfig>>, BuildError> {
+    let (settings, alpn): (_, Vec<Vec<u8>>) = (tls.clone(), alpn.iter().map(|name| name.to_vec()).collect());
+    let files = [&tls.ca_file, &tls.certificate_file, &tls.key_file].into_iter().flatten().cloned();
+    let build = move || {
+        let (mut config, identity) = client_config(&settings)?;
+        config.alpn_protocols.clone_from(&alpn);
+        Ok((config, identity))
+    };
+    Reloading::new(format!("destination {name}"), files.collect(), build).map(Arc::new)
+}
+
 /// The client side of TLS as `tls` asks for it; the system's trusted authorities when it names none.
-pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, BuildError> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+fn client_config(tls: &Tls) -> Result<Built<ClientConfig>, BuildError> {
+    let within = |error: BuildError| BuildError { key: format!("tls.{}", error.key), ..error };
+    let offer = offer(&tls.protocols, &tls.ciphers).map_err(within)?;
+    let builder = ClientConfig::builder_with_provider(offer.provider)
+        .with_protocol_versions(&offer.versions)
         .map_err(|error| problem("tls", error))?;
     let builder = match &tls.ca_file {
-        Some(file) => builder.with_root_certificates(authorities(file)?),
+        Some(file) => builder.with_root_certificates(authorities(file).map_err(within)?),
         None => builder.with_platform_verifier().map_err(|error| {
             problem(
                 "tls.ca-file",
@@ -28,10 +53,16 @@ pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, BuildError> {
         })?,
     };
     match (&tls.certificate_file, &tls.key_file) {
-        (None, None) => Ok(builder.with_no_client_auth()),
-        (Some(certificate), Some(key)) => builder
-            .with_client_auth_cert(certificates("tls.certificate-file", certificate)?, private_key(key)?)
-            .map_err(|error| problem("tls.key-file", format!("does not go with the certificate: {error}"))),
+        (None, None) => Ok((builder.with_no_client_auth(), None)),
+        (Some(certificate), Some(key)) => {
+            let chain = certificates("certificate-file", certificate).map_err(within)?;
+            let key = private_key(key).map_err(within)?;
+            let identity = Identity::of(&chain);
+            let config = builder.with_client_auth_cert(chain, key).map_err(|error| {
+                problem("tls.key-file", format!("does not go with the certificate: {error}"))
+            })?;
+            Ok((config, identity))
+        }
         (Some(_), None) => Err(problem("tls.key-file", "missing, but tls.certificate-file is given")),
         (None, Some(_)) => Err(problem("tls.certificate-file", "missing, but tls.key-file is given")),
     }
@@ -44,9 +75,10 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
             CertificateError::UnknownIssuer => {
                 "its certificate is signed by an authority that is not trusted (see tls.ca-file)".to_owned()
             }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "its certificate has expired".to_owned()
+            CertificateError::ExpiredContext { not_after, .. } => {
+                format!("its certificate expired on {}", date(not_after.as_secs().cast_signed()))
             }
+            CertificateError::Expired => "its certificate has expired".to_owned(),
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "its certificate is not valid yet; check the clocks".to_owned()
             }
@@ -76,8 +108,8 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
-/// rustls errors arrive wrapped in an I/O error, and that again in the error of a library.
-fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+/// The error of rustls inside `error`: it arrives wrapped in an I/O error, and that again in the error of a library.
+pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
@@ -91,42 +123,12 @@ fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     None
 }
 
-fn authorities(file: &Path) -> Result<RootCertStore, BuildError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates("tls.ca-file", file)? {
-        roots.add(certificate).map_err(|error| {
-            problem("tls.ca-file", format!("{} holds an unusable certificate: {error}", file.display()))
-        })?;
-    }
-    Ok(roots)
-}
-
-fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect)
-        .map_err(|error| problem(key, format!("cannot read {}: {error}", file.display())))?;
-    if found.is_empty() {
-        return Err(problem(key, format!("{} holds no PEM certificate", file.display())));
-    }
-    Ok(found)
-}
-
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, BuildError> {
-    PrivateKeyDer::from_pem_file(file).map_err(|error| {
-        problem("tls.key-file", format!("cannot read a PEM key from {}: {error}", file.display()))
-    })
-}
-
-fn problem(key: &str, problem: impl ToString) -> BuildError {
-    BuildError { key: key.to_owned(), problem: problem.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn refused(tls: &Tls) -> String {
-        client_config(tls).unwrap_err().to_string()
+        client_config(tls).map(|_| ()).unwrap_err().to_string()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ::http::{Uri, uri::Authority};
 use rustls::{ClientConfig, pki_types::ServerName};
 
-use crate::{BuildError, client::Peer};
+use crate::{BuildError, client::Peer, tls::Reloading};
 
 /// Parses the entries of `urls`.
 pub(crate) fn check_all(urls: &[String]) -> Result<Vec<Uri>, BuildError> {
@@ -50,7 +50,7 @@ pub(crate) fn is_https(url: &Uri) -> bool {
 /// Where `url` leads.
 pub(crate) fn peer(
     url: &Uri,
-    tls: Option<&Arc<ClientConfig>>,
+    tls: Option<&Arc<Reloading<ClientConfig>>>,
     timeout: Duration,
 ) -> Result<Peer, BuildError> {
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();

@@ -3,16 +3,19 @@
 //! It faces whoever can reach the port, so everything a peer can size is bounded: connections, head, body,
 //! and the time each may take. It never holds up the delivery path.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
+
+use crate::{listener::Listener, tls::Acceptor};
 
 mod json;
 mod prometheus;
@@ -25,7 +28,7 @@ pub(crate) use self::view::sample_view;
 pub use self::view::{DestinationView, Readiness, View, WindowGauge};
 
 /// Answers on all `listeners` until `shutdown` ends, and then a moment longer for requests under way.
-pub async fn serve(listeners: Vec<TcpListener>, view: Arc<View>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listeners: Vec<Listener>, view: Arc<View>, shutdown: impl Future<Output = ()>) {
     serve_within(Limits::default(), listeners, view, shutdown).await;
 }
 
@@ -54,7 +57,7 @@ impl Default for Limits {
 
 async fn serve_within(
     limits: Limits,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     view: Arc<View>,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -71,7 +74,7 @@ async fn serve_within(
 
 async fn accept(
     limits: Limits,
-    listener: TcpListener,
+    listener: Listener,
     view: Arc<View>,
     slots: Arc<Semaphore>,
     mut stopped: watch::Receiver<()>,
@@ -81,8 +84,14 @@ async fn accept(
         tokio::select! {
             _ = stopped.changed() => break,
             Some(_) = connections.join_next() => {}
-            (stream, slot) = next(&listener, &slots) => {
-                connections.spawn(connection(limits, stream, slot, view.clone(), stopped.clone()));
+            (stream, peer, slot) = next(&listener, &slots) => {
+                let (view, stopped) = (view.clone(), stopped.clone());
+                match listener.tls.clone() {
+                    None => connections.spawn(connection(limits, stream, slot, view, stopped)),
+                    Some(tls) => {
+                        connections.spawn(tls_connection(limits, tls, stream, peer, slot, view, stopped))
+                    }
+                };
             }
         }
     }
@@ -92,12 +101,15 @@ async fn accept(
 }
 
 /// The next connection, once there is a slot for it. May be dropped at any await.
-async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+async fn next(
+    listener: &Listener,
+    slots: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so there is always a permit in the end.
     let slot = slots.clone().acquire_owned().await.ok();
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+        match listener.socket.accept().await {
+            Ok((stream, peer)) => return (stream, peer, slot),
             Err(error) => {
                 // Out of file descriptors, most likely: it passes, but not at once.
                 tracing::warn!(%error, "cannot accept a management connection");
@@ -107,9 +119,27 @@ async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, Opt
     }
 }
 
+async fn tls_connection(
+    limits: Limits,
+    tls: Arc<Acceptor>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: Option<OwnedSemaphorePermit>,
+    view: Arc<View>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let stream = tokio::select! {
+        _ = stopped.changed() => return,
+        stream = tls.accept(stream, peer) => stream,
+    };
+    if let Some(stream) = stream {
+        connection(limits, stream, slot, view, stopped).await;
+    }
+}
+
 async fn connection(
     limits: Limits,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     _slot: Option<OwnedSemaphorePermit>,
     view: Arc<View>,
     mut stopped: watch::Receiver<()>,

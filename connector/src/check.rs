@@ -10,10 +10,13 @@ use std::{
     time::Duration,
 };
 
-use adapters::{SharedTarget, TargetConfig};
+use adapters::{
+    SharedTarget, TargetConfig,
+    tls::{Identity, Version},
+};
 
 use crate::{
-    config::{self, Config, Problem, Problems},
+    config::{self, Config, Problem, Problems, ServerTls},
     logging,
 };
 
@@ -76,11 +79,24 @@ fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let service = &config.service;
     let writes = if service.accept_client_writes { "XDR and ordinary clients" } else { "XDR only" };
     let mut row = |name: &str, words: String| writeln!(out, "  {name:<12}{words}");
-    row("listens on", format!("{} (clear text; {writes})", sockets(&service.addresses, &service.ports)))?;
-    row(
-        "management",
-        service.manage.as_ref().map_or_else(|| "off".to_owned(), |m| sockets(&m.addresses, &m.ports)),
-    )?;
+    let mut name = "listens on";
+    if !service.ports.is_empty() {
+        row(name, format!("{} (clear text; {writes})", sockets(&service.addresses, &service.ports)))?;
+        name = "";
+    }
+    if let Some(tls) = &service.tls {
+        row(name, format!("{} ({}; {writes})", sockets(&tls.addresses, &tls.ports), tls_words(tls)))?;
+    }
+    let mut name = "management";
+    if let Some(manage) = service.manage.as_ref().filter(|manage| !manage.ports.is_empty()) {
+        row(name, sockets(&manage.addresses, &manage.ports))?;
+        name = "";
+    }
+    if let Some(tls) = service.manage.as_ref().and_then(|manage| manage.tls.as_ref()) {
+        row(name, format!("{} ({})", sockets(&tls.addresses, &tls.ports), tls_words(tls)))?;
+    } else if service.manage.is_none() {
+        row(name, "off".to_owned())?;
+    }
     row(
         "limits",
         format!(
@@ -141,6 +157,23 @@ fn destinations(config: &Config, targets: &Targets, out: &mut dyn Write) -> io::
         )?;
     }
     Ok(())
+}
+
+/// Which TLS it is, whose certificate is shown, and who may connect.
+fn tls_words(tls: &ServerTls) -> String {
+    let versions = match tls.protocols.as_slice() {
+        [Version::Tls12] => "TLS 1.2",
+        [Version::Tls13] => "TLS 1.3",
+        _ => "TLS 1.2 and 1.3",
+    };
+    let certificate =
+        Identity::read(&tls.certificate_file).map_or_else(String::new, |it| format!(" as {it}"));
+    let clients = match &tls.clients {
+        None => "any client".to_owned(),
+        Some(clients) if clients.allowed_names.is_empty() => "clients with a certificate".to_owned(),
+        Some(clients) => format!("clients called {}", clients.allowed_names.join(" or ")),
+    };
+    format!("{versions}{certificate}; {clients}")
 }
 
 fn sockets(addresses: &[String], ports: &[u16]) -> String {

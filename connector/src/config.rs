@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use adapters::{SharedTarget, TargetConfig};
+use adapters::{SharedTarget, TargetConfig, tls::Version};
 
 mod file;
 mod meaning;
@@ -142,10 +142,12 @@ pub struct Config {
 /// `service`: the side that faces XDR.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// `port`: clear-text listening ports. Default 8080.
+    /// `port`: clear-text listening ports. Default 8080, or none when there are ports for TLS.
     pub ports: Vec<u16>,
     /// `address`: interfaces to bind. Default `0.0.0.0`.
     pub addresses: Vec<String>,
+    /// `tls`: the TLS listener; off when absent.
+    pub tls: Option<ServerTls>,
     /// `max-concurrent-records`: most records read and not yet answered. Default 32768.
     pub max_concurrent_records: NonZeroUsize,
     /// `max-concurrent-bytes` (ours): most bytes those records may hold. Default 64 MiB.
@@ -175,6 +177,36 @@ pub struct Manage {
     pub ports: Vec<u16>,
     /// `address`. Default `0.0.0.0`, as the vendor's.
     pub addresses: Vec<String>,
+    /// `tls`: the TLS listener; off when absent.
+    pub tls: Option<ServerTls>,
+}
+
+/// `service.tls` and `service.manage.tls`: a TLS listener.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// `port`.
+    pub ports: Vec<u16>,
+    /// `address`. Default: that of the section around it.
+    pub addresses: Vec<String>,
+    /// `certificate-file` (ours): chain of the connector's certificate, PEM.
+    pub certificate_file: PathBuf,
+    /// `key-file` (ours): its private key, PEM.
+    pub key_file: PathBuf,
+    /// `allowed-peer-names` and `mutual-auth` (ours): certificates asked of clients; none when absent.
+    pub clients: Option<ClientCertificates>,
+    /// `protocols`; all when empty.
+    pub protocols: Vec<Version>,
+    /// `ciphers` that exist, the preferred ones first; all when empty.
+    pub ciphers: Vec<String>,
+}
+
+/// What is asked of the certificates of clients.
+#[derive(Clone, Debug)]
+pub struct ClientCertificates {
+    /// `ca-file` (ours): who must have signed them, PEM.
+    pub ca_file: PathBuf,
+    /// `allowed-peer-names`: one of these they must carry; any when empty.
+    pub allowed_names: Vec<String>,
 }
 
 /// One entry of `destinations`.

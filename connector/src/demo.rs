@@ -55,7 +55,7 @@ pub async fn run(args: DemoArgs) -> Result<bool, DemoError> {
 async fn connector(start: Start) -> Result<(), String> {
     let Start { config, listener, shutdown } = start;
     let loaded = config::parse(&config, Path::new("")).map_err(|problems| problems.to_string())?;
-    let listeners = Listeners { xdr: vec![listener], manage: Vec::new() };
+    let listeners = Listeners { xdr: vec![listener.into()], manage: Vec::new() };
     let stopped = async {
         let _ = shutdown.await;
     };

@@ -15,6 +15,7 @@ mod flat_json;
 mod json;
 mod json_value;
 mod message_pack;
+mod text;
 
 pub use body::Body;
 

@@ -28,6 +28,7 @@ pub mod retry;
 pub mod route;
 pub mod run;
 pub mod simulator;
+pub mod tls;
 pub mod transform;
 pub mod window;
 pub mod wire;

@@ -1,9 +1,10 @@
 //! Listening sockets: bind, accept, and one task for each connection.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
+    io,
     net::{TcpListener, TcpStream, lookup_host},
     sync::watch,
     task::JoinSet,
@@ -14,6 +15,7 @@ use crate::{
     connection::{self, Shared, stopped},
     recorder::Recorder,
     route::{PortRoutes, Router},
+    tls::Acceptor,
     wire::info::NodeFacts,
 };
 
@@ -35,8 +37,35 @@ pub struct BindError {
     source: io::Error,
 }
 
+/// A bound socket, and what its connections speak.
+#[derive(Debug)]
+pub struct Listener {
+    /// Accepts connections.
+    pub socket: TcpListener,
+    /// Makes TLS of them; clear text without.
+    pub tls: Option<Arc<Acceptor>>,
+}
+
+impl Listener {
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// In clear text.
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, tls: None }
+    }
+}
+
 /// Binds every port on every address.
-pub async fn bind(addresses: &[String], ports: &[u16]) -> Result<Vec<TcpListener>, BindError> {
+pub async fn bind(
+    addresses: &[String],
+    ports: &[u16],
+    tls: Option<&Arc<Acceptor>>,
+) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::new();
     for address in addresses {
         for &port in ports {
@@ -45,7 +74,7 @@ pub async fn bind(addresses: &[String], ports: &[u16]) -> Result<Vec<TcpListener
             let resolved = lookup_host((bare, port)).await.map_err(fail)?.next();
             let resolved =
                 resolved.ok_or_else(|| fail(io::Error::other("the address does not resolve to anything")))?;
-            listeners.push(bind_one(resolved).map_err(fail)?);
+            listeners.push(Listener { socket: bind_one(resolved).map_err(fail)?, tls: tls.cloned() });
         }
     }
     Ok(listeners)
@@ -75,15 +104,17 @@ pub struct Reception {
 }
 
 /// Accepts connections until `stop` turns true, then waits for those that are open.
-pub async fn accept(listener: TcpListener, reception: Arc<Reception>, mut stop: watch::Receiver<bool>) {
+pub async fn accept(listener: Listener, reception: Arc<Reception>, mut stop: watch::Receiver<bool>) {
     let port = listener.local_addr().map_or(0, |address| address.port());
     let routes = reception.router.for_port(port);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stopped(&mut stop) => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => start(&mut connections, stream, peer, &routes, &reception),
+            accepted = listener.socket.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    start(&mut connections, stream, peer, &routes, &reception, listener.tls.as_ref());
+                }
                 Err(error) => {
                     warn!(port, %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -102,13 +133,29 @@ fn start(
     peer: SocketAddr,
     routes: &Arc<PortRoutes>,
     reception: &Reception,
+    tls: Option<&Arc<Acceptor>>,
 ) {
     let Ok(local) = tune(&stream) else { return };
     let facts = NodeFacts { address: local, ..reception.facts.clone() };
     let tap = reception.recorder.as_ref().map(Recorder::tap).unwrap_or_default();
-    let (reader, writer) = stream.into_split();
-    let shared = Arc::clone(&reception.shared);
-    connections.spawn(connection::serve(reader, writer, peer, Arc::clone(routes), facts, tap, shared));
+    let (routes, shared) = (Arc::clone(routes), Arc::clone(&reception.shared));
+    let Some(acceptor) = tls.cloned() else {
+        let (reader, writer) = stream.into_split();
+        connections.spawn(connection::serve(reader, writer, peer, routes, facts, tap, shared));
+        return;
+    };
+    let mut stop = shared.stop.clone();
+    connections.spawn(async move {
+        let stream = tokio::select! {
+            () = stopped(&mut stop) => return,
+            stream = acceptor.accept(stream, peer) => stream,
+        };
+        if let Some(stream) = stream {
+            // Both halves are polled by this task alone: the lock between them is always free.
+            let (reader, writer) = io::split(stream);
+            connection::serve(reader, writer, peer, routes, facts, tap, shared).await;
+        }
+    });
 }
 
 /// Small answers must not wait for more, and a peer that vanished must be noticed.

@@ -143,7 +143,7 @@ fn run_logged(
         Err(error) => return fail(1, &format_args!("--record: cannot write there: {error}")),
     };
     let threads = loaded.config.service.worker_threads;
-    let options = Options { recorder, logs };
+    let options = Options { recorder, logs, ..Options::default() };
     // The console says so in any case.
     let only_a_file = !loaded.config.logging.console;
     block_on(threads, async {

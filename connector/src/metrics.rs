@@ -16,9 +16,14 @@ pub(crate) mod histogram;
 mod lane;
 pub(crate) mod process;
 mod recent;
+mod refusals;
 
 use self::{anomalies::Anomalies, histogram::Histogram, process::LoadMeter, recent::Recent};
-pub use self::{causes::ByCause, lane::LaneStats};
+pub use self::{
+    causes::ByCause,
+    lane::LaneStats,
+    refusals::{ByRefusal, REFUSALS},
+};
 
 /// Counters of the connector, shared by all of its parts. Lock-free on the record path.
 #[derive(Debug, Default)]

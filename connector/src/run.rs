@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::SharedTarget;
+use adapters::{BuildError, SharedTarget, tls::RELOAD_INTERVAL};
 use tokio::{
-    net::TcpListener,
     sync::{Semaphore, oneshot, watch},
     task::{JoinError, JoinSet},
 };
@@ -19,15 +18,16 @@ use tracing::{info, warn};
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
     batch::BatchPolicy,
-    config::{Config, Destination, Service},
+    config::{Config, Destination, ServerTls, Service},
     connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
     lane::{self, Lane},
-    listener::{self, Reception},
+    listener::{self, Listener, Reception},
     logging::{self, LogHandle},
     metrics::Metrics,
     recorder::Recorder,
     retry::RetryPolicy,
     route::{RouteError, Router},
+    tls::{Acceptor, Side},
     window::Window,
     wire::info::{self as wire_info, NodeFacts},
 };
@@ -42,9 +42,9 @@ const BUILD: &str = "8.1.0.0";
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// For XDR.
-    pub xdr: Vec<TcpListener>,
+    pub xdr: Vec<Listener>,
     /// For the management endpoint.
-    pub manage: Vec<TcpListener>,
+    pub manage: Vec<Listener>,
 }
 
 /// What a run has beside its configuration.
@@ -54,11 +54,13 @@ pub struct Options {
     pub recorder: Option<Arc<Recorder>>,
     /// Log levels that the management endpoint may change.
     pub logs: LogHandle,
+    /// How often the files of certificates are looked at.
+    pub tls_reload: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { recorder: None, logs: LogHandle::detached() }
+        Self { recorder: None, logs: LogHandle::detached(), tls_reload: RELOAD_INTERVAL }
     }
 }
 
@@ -68,6 +70,14 @@ pub enum RunError {
     /// A port cannot be opened.
     #[error(transparent)]
     Bind(#[from] listener::BindError),
+    /// TLS cannot be set up.
+    #[error("{path}.{error}")]
+    Tls {
+        /// Where its settings stand.
+        path: &'static str,
+        /// What is wrong with them.
+        error: BuildError,
+    },
     /// The routes do not fit the destinations.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -78,12 +88,29 @@ pub enum RunError {
 
 /// Opens the ports that `service` names.
 pub async fn bind(service: &Service) -> Result<Listeners, RunError> {
-    let xdr = listener::bind(&service.addresses, &service.ports).await?;
-    let manage = match &service.manage {
-        Some(manage) => listener::bind(&manage.addresses, &manage.ports).await?,
-        None => Vec::new(),
-    };
+    let mut xdr = listener::bind(&service.addresses, &service.ports, None).await?;
+    xdr.extend(bind_tls(Side::Xdr, service.tls.as_ref()).await?);
+    let mut manage = Vec::new();
+    if let Some(settings) = &service.manage {
+        manage = listener::bind(&settings.addresses, &settings.ports, None).await?;
+        manage.extend(bind_tls(Side::Manage, settings.tls.as_ref()).await?);
+    }
     Ok(Listeners { xdr, manage })
+}
+
+async fn bind_tls(side: Side, settings: Option<&ServerTls>) -> Result<Vec<Listener>, RunError> {
+    let Some(settings) = settings else { return Ok(Vec::new()) };
+    let acceptor =
+        Acceptor::new(side, settings).map_err(|error| RunError::Tls { path: side.path(), error })?;
+    Ok(listener::bind(&settings.addresses, &settings.ports, Some(&Arc::new(acceptor))).await?)
+}
+
+/// The acceptors of all listeners, each once: several ports share one.
+fn acceptors(listeners: &Listeners) -> Vec<Arc<Acceptor>> {
+    let mut acceptors: Vec<_> =
+        listeners.xdr.iter().chain(&listeners.manage).filter_map(|listener| listener.tls.clone()).collect();
+    acceptors.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    acceptors
 }
 
 /// Runs until `shutdown` ends, with the built `targets` of the configuration's destinations; then answers what can be answered within the grace period.
@@ -113,9 +140,17 @@ pub async fn run(
         stop: stopping.clone(),
     });
 
-    let view = Arc::new(view(&config, &shared, &options, &stopping));
-    for address in listeners.manage.iter().filter_map(|listener| listener.local_addr().ok()) {
-        info!(%address, "listening for management requests");
+    let acceptors = acceptors(&listeners);
+    let mut reloading = JoinSet::new();
+    for acceptor in &acceptors {
+        acceptor.introduce();
+        reloading.spawn(acceptor.watch(options.tls_reload));
+    }
+    let view = Arc::new(view(&config, &shared, &options, acceptors, &stopping));
+    for listener in &listeners.manage {
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, tls = listener.tls.is_some(), "listening for management requests");
+        }
     }
     let (admin_stop, admin_stopping) = oneshot::channel::<()>();
     let admin = tokio::spawn(admin::serve(listeners.manage, Arc::clone(&view), async {
@@ -126,7 +161,7 @@ pub async fn run(
     let mut accepting = JoinSet::new();
     for listener in listeners.xdr {
         let address = listener.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
-        info!(%address, "listening for XDR");
+        info!(%address, tls = listener.tls.is_some(), "listening for XDR");
         let reception = Arc::new(Reception {
             router: Arc::clone(&router),
             facts: facts(&config, address),
@@ -212,7 +247,13 @@ fn facts(config: &Config, address: std::net::SocketAddr) -> NodeFacts {
     }
 }
 
-fn view(config: &Config, shared: &Arc<Shared>, options: &Options, stopping: &watch::Receiver<bool>) -> View {
+fn view(
+    config: &Config,
+    shared: &Arc<Shared>,
+    options: &Options,
+    tls: Vec<Arc<Acceptor>>,
+    stopping: &watch::Receiver<bool>,
+) -> View {
     let window = Arc::clone(shared);
     let in_process = Arc::clone(shared);
     let stopping = stopping.clone();
@@ -242,6 +283,7 @@ fn view(config: &Config, shared: &Arc<Shared>, options: &Options, stopping: &wat
         ready: Arc::new(move || {
             if *stopping.borrow() { Readiness::NotReady("stopping".to_owned()) } else { Readiness::Ready }
         }),
+        tls,
         logs: options.logs.clone(),
     }
 }

@@ -97,7 +97,7 @@ const fn place(definition: &'static str, heading: &'static str, text: &'static s
     Place { definition, heading, text }
 }
 
-const PLACES: [Place; 19] = [
+const PLACES: [Place; 20] = [
     place("", "Top level", PRECEDENCE),
     place("Service", "service", ""),
     place("Manage", "service.manage", ""),
@@ -108,7 +108,12 @@ const PLACES: [Place; 19] = [
         "Each header is text, or a section with one of these keys. Values never appear in logs or messages.\n",
     ),
     place("HealthCheck", "health-check of a destination", ""),
-    place("Tls", "tls of a destination", ""),
+    place("ServerTls", "tls of a listener", "Under `service` and under `service.manage`, each on its own.\n"),
+    place(
+        "Tls",
+        "tls of a destination",
+        "The files are read again when they change; open connections stay as they are.\n",
+    ),
     place("FormatMode", "format", "By `mode`. `format: json` is short for `format: {mode: json}`.\n"),
     place("Routing", "routing", "By `mode`.\n"),
     place("Batching", "batching", BATCHING),

@@ -6,6 +6,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+pub mod chains;
 mod connector;
 pub mod fixtures;
 mod receiver;

@@ -7,7 +7,7 @@ use esp_connector::simulator::{
     particle::Particle,
 };
 use tokio::{
-    io::{self, AsyncReadExt, AsyncWriteExt},
+    io::{self, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -33,8 +33,8 @@ impl Ack {
 
 /// One connection.
 #[derive(Debug)]
-pub struct XdrClient {
-    stream: TcpStream,
+pub struct XdrClient<S = TcpStream> {
+    stream: S,
 }
 
 impl XdrClient {
@@ -44,10 +44,18 @@ impl XdrClient {
         stream.set_nodelay(true)?;
         Ok(Self { stream })
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> XdrClient<S> {
+    /// On a connection that is made already, such as one with TLS.
+    pub fn over(stream: S) -> Self {
+        Self { stream }
+    }
 
     /// Ships bytes, whole frames or not.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
     }
 
     /// The next answer, which must be one to a record. An error when the connection ends first.

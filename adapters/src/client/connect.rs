@@ -22,15 +22,15 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::tls;
+use crate::tls::{self, Reloading};
 
 /// Where to connect to.
 pub(crate) struct Peer {
     /// Host without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Present for `https`; ALPN is part of the settings.
-    pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// Present for `https`; ALPN is part of the settings. A new connection takes those of its time.
+    pub(crate) tls: Option<(Arc<Reloading<ClientConfig>>, ServerName<'static>)>,
     /// For one TCP connect, and again for the handshakes that follow it.
     pub(crate) timeout: Duration,
 }
@@ -47,10 +47,10 @@ impl Peer {
         let tcp = self.tcp().await?;
         // Requests are written whole; waiting for more to send would only delay them.
         tcp.set_nodelay(true).map_err(|error| ConnectError::new("cannot set TCP_NODELAY", &error))?;
-        let Some((config, name)) = &self.tls else {
+        let Some((settings, name)) = &self.tls else {
             return Ok(Connected { io: Io::new(Stream::Plain(tcp)), alpn_h2: false });
         };
-        let connector = TlsConnector::from(Arc::clone(config));
+        let connector = TlsConnector::from(settings.current());
         let stream = timeout(self.timeout, connector.connect(name.clone(), tcp))
             .await
             .map_err(|_| ConnectError::late("TLS handshake", self.timeout))?

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::tls::Version;
+
 /// Settings of a plain HTTP destination, named as the vendor names them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -108,7 +110,7 @@ impl std::fmt::Debug for HeaderValue {
     }
 }
 
-/// TLS towards a destination, PEM files.
+/// TLS towards a destination, PEM files. They are read again when they change.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Tls {
@@ -121,6 +123,12 @@ pub struct Tls {
     /// Private key of the client certificate.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
+    /// Versions of TLS that are offered; all when empty.
+    #[serde(default)]
+    pub protocols: Vec<Version>,
+    /// Cipher suites that are offered, by the names of Java or IANA, the preferred ones first; all when empty.
+    #[serde(default)]
+    pub ciphers: Vec<String>,
 }
 
 impl Tls {

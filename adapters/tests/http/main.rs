@@ -8,3 +8,8 @@ mod peer;
 mod real_peers;
 mod requests;
 mod tls;
+
+// Shared with the tests of the connector. By path, because that crate depends on this one.
+#[path = "../../../tests/src/chains.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared; not everything is used here")]
+mod chains;

@@ -1,16 +1,16 @@
 //! TLS: whom we trust, who we are, and which HTTP version comes of it. Chains are made by `openssl`.
 
 use std::{
-    io,
-    path::{Path, PathBuf},
-    process::Command,
+    fs, io,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use adapters::{Cause, Outcome, Target};
+use adapters::{Cause, Outcome, Target, http::Http};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
@@ -18,7 +18,6 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -26,63 +25,22 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::peer::{OK, outcome, target};
+use crate::{
+    chains::Chains,
+    peer::{OK, config, outcome, target},
+};
 
 const UNREACHABLE: Outcome = Outcome::Retryable(Cause::Unreachable);
 
 /// Two authorities, server certificates for `localhost`, and a client certificate.
-struct Chains(TempDir);
-
-impl Chains {
-    fn new() -> Self {
-        let chains = Self(tempfile::tempdir().unwrap());
-        for authority in ["ca", "other-ca"] {
-            chains.openssl(&[
-                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -sha256",
-                &format!("-subj /CN={authority} -keyout {authority}.key -out {authority}.pem"),
-                "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign",
-            ]);
-        }
-        std::fs::write(chains.path("register.cnf"), REGISTER).unwrap();
-        std::fs::write(chains.path("index.txt"), "").unwrap();
-        chains.issue("server", "2099", "subjectAltName=DNS:localhost");
-        chains.issue("elsewhere", "2099", "subjectAltName=DNS:elsewhere.example");
-        chains.issue("expired", "2021", "subjectAltName=DNS:localhost");
-        chains.issue("client", "2099", "extendedKeyUsage=clientAuth");
-        chains
-    }
-
-    /// A certificate from 2020 on; only `openssl ca` can set dates that are past.
-    fn issue(&self, name: &str, until_year: &str, extension: &str) {
-        std::fs::write(self.path(&format!("{name}.ext")), extension).unwrap();
-        self.openssl(&[
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes",
-            &format!("-subj /CN={name} -keyout {name}.key -out {name}.csr"),
-        ]);
-        self.openssl(&[
-            "ca -batch -config register.cnf -cert ca.pem -keyfile ca.key -create_serial -notext",
-            &format!("-startdate 20200101000000Z -enddate {until_year}0101000000Z"),
-            &format!("-extfile {name}.ext -in {name}.csr -out {name}.pem"),
-        ]);
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let arguments = arguments.join(" ");
-        let output = Command::new("openssl")
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .output()
-            .expect("the openssl command is needed for this test");
-        assert!(output.status.success(), "openssl {arguments}\n{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.0.path().join(file)
-    }
+fn chains() -> Option<Chains> {
+    let chains = Chains::new()?;
+    chains.issue("server", "subjectAltName=DNS:localhost");
+    chains.issue("elsewhere", "subjectAltName=DNS:elsewhere.example");
+    chains.issue_by("ca", "expired", ["2020", "2021"], "subjectAltName=DNS:localhost");
+    chains.issue("client", "extendedKeyUsage=clientAuth");
+    Some(chains)
 }
-
-const REGISTER: &str = "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial.txt\nnew_certs_dir=.\n\
-                        default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n";
 
 /// A TLS peer that answers every request, in the HTTP version that ALPN settled on.
 struct Peer {
@@ -199,7 +157,7 @@ impl Log {
 
 #[tokio::test]
 async fn alpn_settles_on_the_version() {
-    let chains = Chains::new();
+    let Some(chains) = chains() else { return };
     let both = ["h2", "http/1.1"];
     for (ours, theirs, protocol) in [
         ("HTTP_2", &both[..], "h2"),
@@ -223,11 +181,11 @@ async fn alpn_settles_on_the_version() {
 
 #[tokio::test]
 async fn who_is_not_trusted_gets_nothing() {
-    let chains = Chains::new();
+    let Some(chains) = chains() else { return };
     for (certificate, authority, text) in [
         ("server", "other-ca.pem", "signed by an authority that is not trusted"),
         ("elsewhere", "ca.pem", "is for DnsName(\"elsewhere.example\"), not for localhost"),
-        ("expired", "ca.pem", "has expired"),
+        ("expired", "ca.pem", "its certificate expired on Fri, 01 Jan 2021"),
     ] {
         let (log, _guard) = Log::start();
         let peer = Peer::start(&chains, certificate, &["h2"], false).await;
@@ -244,10 +202,10 @@ async fn who_is_not_trusted_gets_nothing() {
 
 #[tokio::test]
 async fn the_systems_authorities_do_not_vouch_for_strangers() {
-    let chains = Chains::new();
+    let Some(chains) = chains() else { return };
     let peer = Peer::start(&chains, "server", &["h2"], false).await;
     // Where the system has no authorities at all, the target refuses to be built, and says what to do.
-    match adapters::http::Http::new("test", crate::peer::config(&[&peer.url], json!({}))) {
+    match Http::new("test", config(&[&peer.url], json!({}))) {
         Ok(target) => assert_eq!(outcome(&target).await, UNREACHABLE),
         Err(error) => assert_eq!(error.key, "tls.ca-file"),
     }
@@ -255,7 +213,7 @@ async fn the_systems_authorities_do_not_vouch_for_strangers() {
 
 #[tokio::test]
 async fn a_client_certificate_opens_the_door() {
-    let chains = Chains::new();
+    let Some(chains) = chains() else { return };
     for protocol in ["HTTP_1_1", "HTTP_2"] {
         let peer = Peer::start(&chains, "server", &["h2", "http/1.1"], true).await;
         let (log, _guard) = Log::start();
@@ -275,10 +233,10 @@ async fn a_client_certificate_opens_the_door() {
 
 #[test]
 fn a_key_that_does_not_fit_is_refused() {
-    let chains = Chains::new();
+    let Some(chains) = chains() else { return };
     let refused = |tls: Value| {
-        let config = crate::peer::config(&["https://localhost/"], json!({"tls": tls}));
-        adapters::http::Http::new("test", config).unwrap_err().key
+        let config = config(&["https://localhost/"], json!({"tls": tls}));
+        Http::new("test", config).unwrap_err().key
     };
     let (ca, client) = (chains.path("ca.pem"), chains.path("client.pem"));
     let other = chains.path("server.key");
@@ -293,7 +251,7 @@ fn a_key_that_does_not_fit_is_refused() {
 
 #[tokio::test]
 async fn probes_use_the_same_trust() {
-    let chains = Chains::new();
+    let Some(chains) = chains() else { return };
     for (authority, healthy) in [("ca.pem", true), ("other-ca.pem", false)] {
         let peer = Peer::start(&chains, "server", &["h2"], false).await;
         let mut settings = trusting(&chains, authority, "HTTP_2");
@@ -305,5 +263,76 @@ async fn probes_use_the_same_trust() {
         }
         assert_eq!(stats().healthy, healthy);
         assert_eq!(stats().health_error == 0, healthy);
+    }
+}
+
+#[tokio::test]
+async fn files_that_change_are_used_for_new_connections() {
+    let Some(chains) = chains() else { return };
+    chains.issue_by("other-ca", "stranger", ["2020", "2099"], "extendedKeyUsage=clientAuth");
+    fs::copy(chains.path("other-ca.pem"), chains.path("trusted.pem")).unwrap();
+    for kind in ["pem", "key"] {
+        fs::copy(chains.path(&format!("stranger.{kind}")), chains.path(&format!("own.{kind}"))).unwrap();
+    }
+    let peer = Peer::start(&chains, "server", &["h2"], true).await;
+    let settings = json!({
+        "protocol": "HTTP_2",
+        "connection-ttl": 1,
+        "health-check": {"interval-seconds": 1, "unhealthy-threshold": 1, "healthy-threshold": 1},
+        "tls": {
+            "ca-file": chains.path("trusted.pem"),
+            "certificate-file": chains.path("own.pem"),
+            "key-file": chains.path("own.key"),
+        },
+    });
+    let (log, _guard) = Log::start();
+    let log = &log;
+    let look_every = Duration::from_millis(10);
+    let target = Http::reloading("test", config(&[&peer.url], settings), look_every).unwrap();
+    assert_eq!(outcome(&target).await, UNREACHABLE, "the peer's authority is not trusted");
+
+    // Authority and identity one after the other, as an operator who changes both would see it.
+    fs::copy(chains.path("ca.pem"), chains.path("trusted.pem")).unwrap();
+    logged(log, "new connections use them").await;
+    assert_eq!(outcome(&target).await, UNREACHABLE, "the peer does not know our certificate");
+    chains.replace("own", "client");
+    within(log, async {
+        while outcome(&target).await != Outcome::Delivered {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let probed = target.endpoints()[0].health_success;
+    within(log, async {
+        while target.endpoints()[0].health_success == probed {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    // What is broken now is complained about, and what was good is still in use.
+    fs::write(chains.path("own.key"), "-----BEGIN PRIVATE KEY----- hunter2").unwrap();
+    logged(log, "those read before stay in use: tls.key-file: ").await;
+    assert_eq!(outcome(&target).await, Outcome::Delivered);
+    let lines = log.lines();
+    assert!(lines.iter().any(|line| line.contains("certificate=\"CN=client, valid until")), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("hunter2")), "{lines:?}");
+}
+
+async fn logged(log: &Log, text: &str) {
+    within(log, async {
+        while !log.lines().iter().any(|line| line.contains(text)) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[track_caller]
+fn within(log: &Log, done: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    let from = std::panic::Location::caller();
+    async move {
+        let done = tokio::time::timeout(Duration::from_secs(60), done).await;
+        assert!(done.is_ok(), "{from}: not within a minute, but\n{:#?}", log.lines());
     }
 }

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
     sync::oneshot,
     task::JoinHandle,
 };
@@ -33,7 +34,7 @@ impl Admin {
         let view = Arc::new(view);
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { _ = stopped.await };
-        let serving = tokio::spawn(serve_within(limits, vec![listener], view.clone(), shutdown));
+        let serving = tokio::spawn(serve_within(limits, vec![listener.into()], view.clone(), shutdown));
         Self { address, view, stop, serving }
     }
 

@@ -11,6 +11,7 @@ use adapters::{EndpointStats, SharedTarget};
 use crate::{
     logging::LogHandle,
     metrics::{LaneStats, Metrics},
+    tls::Acceptor,
 };
 
 /// Everything that can be looked at from outside, gathered by whoever starts the connector.
@@ -29,6 +30,8 @@ pub struct View {
     pub destinations: Vec<DestinationView>,
     /// Whether records would be taken now.
     pub ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    /// Listeners with TLS.
+    pub tls: Vec<Arc<Acceptor>>,
     /// Log levels.
     pub logs: LogHandle,
 }
@@ -248,6 +251,7 @@ pub(crate) fn sample_view(cluster_name: &str) -> View {
             DestinationView { name: "orders".to_owned(), target: shared, lane: second },
         ],
         ready: Arc::new(|| Readiness::Ready),
+        tls: Vec::new(),
         logs: LogHandle::detached(),
     }
 }

@@ -27,6 +27,7 @@ mod format;
 mod logging;
 mod record_ordering;
 mod routing;
+mod tls;
 
 pub(crate) use batching::{BatchBody, Batching};
 pub(crate) use bin_transforms::{BinTransforms, Filter, FilterType, NameTransform, Regex};
@@ -35,6 +36,7 @@ pub(crate) use format::{AvroEncoding, DurableMember, Format, FormatMode, NO_JAVA
 pub(crate) use logging::{LogFormat, Logging};
 pub(crate) use record_ordering::RecordOrdering;
 pub(crate) use routing::{Names, Routing, Table};
+pub(crate) use tls::{Protocol, ServerTls};
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -128,14 +130,14 @@ pub(crate) struct Service {
     #[serde(default)]
     pub(crate) protocol: Incoming,
     /// Clear-text listening port or ports; 0 lets the system choose.
-    #[schemars(extend("x-default" = "8080"))]
+    #[schemars(extend("x-default" = "8080; none when there is `tls`"))]
     pub(crate) port: Option<OneOrMany<u16>>,
     /// Interface address or addresses to bind.
     #[serde(default = "any_address")]
     pub(crate) address: OneOrMany<String>,
-    /// TLS listener.
-    #[schemars(with = "Option<Value>", extend("x-not-yet" = NO_TLS))]
-    pub(crate) tls: Option<IgnoredAny>,
+    /// TLS listener, with ports of its own.
+    #[schemars(extend("x-default" = "off"))]
+    pub(crate) tls: Option<ServerTls>,
     /// Threads that read from XDR.
     #[serde(default)]
     #[schemars(with = "Value", extend("x-note" = "one pool of `worker-threads` does all the work"))]
@@ -180,8 +182,6 @@ pub(crate) struct Service {
     #[schemars(extend("x-ours" = true))]
     pub(crate) accept_client_writes: bool,
 }
-
-const NO_TLS: &str = "there is no TLS listener: its port is not opened";
 
 impl Default for Service {
     fn default() -> Self {
@@ -229,15 +229,15 @@ const NO_HTTP: &str = "incoming HTTP is not supported yet; write `TCP` (server 5
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Manage {
-    /// Port or ports; 0 lets the system choose.
-    #[schemars(extend("x-default" = "required"))]
+    /// Clear-text port or ports; 0 lets the system choose.
+    #[schemars(extend("x-default" = "required, unless there is `tls`"))]
     pub(crate) port: Option<OneOrMany<u16>>,
     /// Interface address or addresses to bind.
     #[serde(default = "any_address")]
     pub(crate) address: OneOrMany<String>,
-    /// TLS listener.
-    #[schemars(with = "Option<Value>", extend("x-not-yet" = NO_TLS))]
-    pub(crate) tls: Option<IgnoredAny>,
+    /// TLS listener, with ports of its own.
+    #[schemars(extend("x-default" = "off"))]
+    pub(crate) tls: Option<ServerTls>,
 }
 
 /// One value, or a list of them.

@@ -18,6 +18,7 @@ mod format;
 mod logging;
 mod routing;
 mod service;
+mod tls;
 mod whole;
 
 use super::{
@@ -103,6 +104,7 @@ impl Meaning<'_> {
             for file in [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file] {
                 *file = file.take().map(|file| self.folder.join(file));
             }
+            tls.ciphers = self.ciphers(&join(path, "tls"), std::mem::take(&mut tls.ciphers));
         }
         for value in config.headers.values_mut() {
             if let http::HeaderValue::File { file } = value {

@@ -372,7 +372,7 @@ impl<'s> Shape<'s, '_> {
 }
 
 /// Definitions of the schema, and where they stand in words; "" is the file itself.
-const HOMES: [(&str, &str); 14] = [
+const HOMES: [(&str, &str); 15] = [
     ("", "at the top level"),
     ("Namespace", "in a namespace"),
     ("Sections", "in a set"),
@@ -382,6 +382,7 @@ const HOMES: [(&str, &str); 14] = [
     ("Destination", "in a destination"),
     ("HealthCheck", "in `health-check` of a destination"),
     ("Tls", "in `tls` of a destination"),
+    ("ServerTls", "in `tls` of `service` or of `service.manage`"),
     ("Batching", "in `batching`"),
     ("BinTransforms", "in `bin-transforms`"),
     ("RecordOrdering", "in `record-ordering`"),

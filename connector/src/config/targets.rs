@@ -1,20 +1,25 @@
-//! Builds the targets of a configuration: the last thing that can be wrong with it.
+//! Builds the targets of a configuration, and TLS of its listeners: the last things that can be wrong with it.
 //!
 //! An adapter reports the first setting that it cannot use. That setting is then set aside and the target
 //! built again, so that the operator sees all of them; a target built that way is never handed out.
 
 use std::collections::BTreeMap;
 
-use adapters::{SharedTarget, TargetConfig, http};
+use adapters::{
+    SharedTarget, TargetConfig, http,
+    tls::{Identity, date_complaint},
+};
 
 use super::{
     Config,
     problem::{Findings, join},
     tree::Node,
 };
+use crate::tls::{Acceptor, Side};
 
 /// The targets that could be built; the rest is reported.
 pub(crate) fn build(config: &Config, tree: &Node, findings: &mut Findings) -> BTreeMap<String, SharedTarget> {
+    listeners(config, tree, findings);
     let mut targets = BTreeMap::new();
     for (name, destination) in &config.destinations {
         let mut settings = destination.target.clone();
@@ -22,7 +27,13 @@ pub(crate) fn build(config: &Config, tree: &Node, findings: &mut Findings) -> BT
         // Every round reports one problem; a file can hold many, but nobody reads further than this.
         for _ in 0..MAX_ROUNDS {
             match settings.clone().build(name) {
-                Ok(target) if whole => drop(targets.insert(name.clone(), target)),
+                Ok(target) if whole => {
+                    let TargetConfig::Http(http) = &destination.target;
+                    let file = http.tls.as_ref().and_then(|tls| tls.certificate_file.as_deref());
+                    let path = format!("{}.tls.certificate-file", join("destinations", name));
+                    dates(file.and_then(Identity::read).as_ref(), &path, tree, findings);
+                    targets.insert(name.clone(), target);
+                }
                 Ok(_) => {}
                 Err(e) => {
                     let destination = join("destinations", name);
@@ -43,6 +54,31 @@ pub(crate) fn build(config: &Config, tree: &Node, findings: &mut Findings) -> BT
 
 const MAX_ROUNDS: usize = 50;
 
+/// Reads what the listeners' TLS needs, to report what is wrong with it. They are set up when they are opened.
+fn listeners(config: &Config, tree: &Node, findings: &mut Findings) {
+    let manage = config.service.manage.as_ref().and_then(|manage| manage.tls.as_ref());
+    for (side, tls) in [(Side::Xdr, config.service.tls.as_ref()), (Side::Manage, manage)] {
+        let Some(tls) = tls else { continue };
+        match Acceptor::new(side, tls) {
+            Ok(acceptor) => {
+                let path = join(side.path(), "certificate-file");
+                dates(acceptor.identity().as_ref(), &path, tree, findings);
+            }
+            Err(e) => {
+                let path = join(side.path(), &e.key);
+                findings.problem(tree.line_of(&path), &path, e.problem);
+            }
+        }
+    }
+}
+
+/// Warns of a certificate outside of its dates: it can be exchanged while the connector runs.
+fn dates(identity: Option<&Identity>, path: &str, tree: &Node, findings: &mut Findings) {
+    if let Some(complaint) = identity.and_then(date_complaint) {
+        findings.warn(tree.line_of(path), path, complaint);
+    }
+}
+
 /// Replaces the setting `key` by something harmless. False when that is not known how.
 fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
     let TargetConfig::Http(http) = settings;
@@ -62,6 +98,10 @@ fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
         }
         ("tls", Some(tls)) if rest == "ca-file" && tls.ca_file.is_some() => {
             tls.ca_file = None;
+            true
+        }
+        ("tls", Some(tls)) if rest == "ciphers" && !tls.ciphers.is_empty() => {
+            tls.ciphers.clear();
             true
         }
         ("tls", tls @ Some(_)) => {

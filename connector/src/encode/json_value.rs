@@ -3,6 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::IgnoredAny;
 
+use super::text::utf8;
 use crate::{
     config::{JsonRules, NanPolicy},
     notification::Value,
@@ -104,12 +105,32 @@ fn write_name_of_no_number(double: f64, out: &mut Vec<u8>) {
     });
 }
 
-/// A JSON string. What is not UTF-8 becomes U+FFFD: the record still arrives.
+/// A JSON string, byte for byte what serde_json writes.
 pub(super) fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    let text = String::from_utf8_lossy(text);
-    if serde_json::to_writer(&mut *out, &*text).is_err() {
+    let as_it_is = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+    if all(text, |byte| as_it_is(byte) & byte.is_ascii()) {
+        return write_quoted(text, out);
+    }
+    let text = utf8(text);
+    if all(&text, as_it_is) {
+        return write_quoted(&text, out);
+    }
+    if serde_json::to_writer(&mut *out, &String::from_utf8_lossy(&text)).is_err() {
         unreachable!("writing a string to a vector cannot fail");
     }
+}
+
+/// Without a branch for each byte, so that many are looked at in one instruction: texts are short, and nearly all
+/// need no escape.
+fn all(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    text.iter().fold(true, |all, &byte| all & is(byte))
+}
+
+fn write_quoted(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
 }
 
 pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
@@ -127,13 +148,13 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
 /// GeoJSON as the JSON it is, on one line; text that is not JSON as a string, so that the document stays whole.
 fn write_geojson(text: &[u8], out: &mut Vec<u8>) {
     // The parser would pass over bytes that are not UTF-8.
-    let text = String::from_utf8_lossy(text);
-    if serde_json::from_str::<IgnoredAny>(&text).is_err() {
-        return write_text(text.as_bytes(), out);
+    let text = utf8(text);
+    if serde_json::from_slice::<IgnoredAny>(&text).is_err() {
+        return write_text(&text, out);
     }
     // In valid JSON a line break is white space between tokens and can go.
-    for line in text.split(['\n', '\r']) {
-        out.extend_from_slice(line.as_bytes());
+    for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        out.extend_from_slice(line);
     }
 }
 
@@ -147,6 +168,8 @@ pub(super) fn write_number_or_null(number: Option<u64>, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn json(value: Value<'_>) -> String {
@@ -177,6 +200,18 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(json(value), expected, "{value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_is_what_serde_json_writes(text in any::<String>(), bytes in any::<Vec<u8>>(), ascii in "[ -~\t]*") {
+            for text in [text.as_bytes(), &bytes, ascii.as_bytes()] {
+                let mut out = Vec::new();
+                write_text(text, &mut out);
+                let expected = serde_json::to_string(&String::from_utf8_lossy(text)).expect("a string");
+                prop_assert_eq!(String::from_utf8(out), Ok(expected));
+            }
         }
     }
 }

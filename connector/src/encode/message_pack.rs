@@ -15,7 +15,7 @@ use std::{convert::Infallible, mem};
 
 use rmp::encode::{self, ByteBuf, ValueWriteError};
 
-use super::EncodeError;
+use super::{EncodeError, text::utf8};
 use crate::notification::{Bin, ChangeNotification, Expiry, Operation, Value};
 
 /// Version of the layout.
@@ -134,7 +134,7 @@ fn write_element(value: Value<'_>, out: &mut ByteBuf) -> Written {
             Ok(type_) => write_ext(type_, bytes, out),
             Err(_) => encode::write_bin(out, bytes),
         },
-        Value::GeoJson(text) => write_ext(GEOJSON as i8, String::from_utf8_lossy(text).as_bytes(), out),
+        Value::GeoJson(text) => write_ext(GEOJSON as i8, &utf8(text), out),
         Value::List(list) => {
             write_array(list.len(), out)?;
             list.iter().try_for_each(|element| write_element(element, out))
@@ -157,7 +157,10 @@ fn write_ext(type_: i8, bytes: &[u8], out: &mut ByteBuf) -> Written {
 
 /// What is not UTF-8 becomes U+FFFD, as in JSON: many readers refuse a whole message for one bad byte in a string.
 fn write_text(text: &[u8], out: &mut ByteBuf) -> Written {
-    encode::write_str(out, &String::from_utf8_lossy(text))
+    let text = utf8(text);
+    encode::write_str_len(out, text.len() as u32)?;
+    out.as_mut_vec().extend_from_slice(&text);
+    Ok(())
 }
 
 /// Lengths fit: a record is never larger than a frame.

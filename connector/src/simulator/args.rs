@@ -81,6 +81,12 @@ pub struct SimulateArgs {
     /// Name the connector's certificate must have; by default the host of the first --to.
     #[arg(long, value_name = "NAME", requires = "tls_ca")]
     pub tls_name: Option<String>,
+    /// Certificate to show to the connector, PEM, for mutual TLS.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_ca", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of that certificate, PEM.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// Write what was shipped and acknowledged to this file, replacing an earlier run's.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ledger: Option<PathBuf>,
@@ -116,7 +122,8 @@ impl SimulateArgs {
             Some(authorities) => {
                 let host = self.to.first().and_then(|to| to.rsplit_once(':')).map_or("", |(host, _)| host);
                 let name = self.tls_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
-                Some(Tls::load(authorities, name)?)
+                let identity = self.tls_certificate.as_deref().zip(self.tls_key.as_deref());
+                Some(Tls::load(authorities, name, identity)?)
             }
         };
         Ok(Settings {
@@ -226,6 +233,8 @@ mod tests {
             "--to a:1 --deadline 0",
             "--to a:1 --deadline nan",
             "--to a:1 --account x",
+            "--to a:1 --tls-ca c --tls-certificate x",
+            "--to a:1 --tls-ca c --tls-key x",
             "--to a:1 --types text",
             "--to a:1 --namespace aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ] {

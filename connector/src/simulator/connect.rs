@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use adapters::tls::{certificates, private_key};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -32,12 +33,13 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Trusts the certificates in the PEM file `authorities`, for a connector called `name`.
-    pub fn load(authorities: &Path, name: &str) -> Result<Self, TlsError> {
+    /// Trusts the certificates in the PEM file `authorities`, for a connector called `name`; shows the certificate
+    /// `identity`, the files of a chain and its key.
+    pub fn load(authorities: &Path, name: &str, identity: Option<(&Path, &Path)>) -> Result<Self, TlsError> {
         let fail = |problem: String| TlsError { path: authorities.to_path_buf(), problem };
         let mut roots = RootCertStore::empty();
-        let certificates = CertificateDer::pem_file_iter(authorities).map_err(|e| fail(e.to_string()))?;
-        for certificate in certificates {
+        let trusted = CertificateDer::pem_file_iter(authorities).map_err(|e| fail(e.to_string()))?;
+        for certificate in trusted {
             let certificate = certificate.map_err(|e| fail(e.to_string()))?;
             roots.add(certificate).map_err(|e| fail(e.to_string()))?;
         }
@@ -47,11 +49,19 @@ impl Tls {
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| fail(format!("`{name}` is neither a host name nor an address")))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| fail(e.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let fail = |problem: String| TlsError { path: chain.to_path_buf(), problem };
+                let shown = certificates("--tls-certificate", chain).map_err(|e| fail(e.problem))?;
+                let private = private_key(key).map_err(|e| fail(e.problem))?;
+                builder.with_client_auth_cert(shown, private).map_err(|e| fail(e.to_string()))?
+            }
+        };
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 }

@@ -263,13 +263,13 @@ async fn tls_is_spoken_and_the_certificate_checked() {
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let address = StandIn::start_tls(acceptor).await;
 
-    let tls = Some(Tls::load(&ca, "connector.test").unwrap());
+    let tls = Some(Tls::load(&ca, "connector.test", None).unwrap());
     let instances = vec![address];
     let settings = Settings { instances: instances.clone(), tls, ..small(workload(500)) };
     let summary = Simulation::new(settings, None).run().await;
     assert!(summary.is_complete() && summary.acked == 500, "{summary}");
 
-    let tls = Some(Tls::load(&ca, "other.test").unwrap());
+    let tls = Some(Tls::load(&ca, "other.test", None).unwrap());
     let deadline = Duration::from_millis(200);
     let settings = Settings { instances, tls, deadline, ..small(workload(10)) };
     let summary = Simulation::new(settings, None).run().await;
@@ -281,6 +281,6 @@ fn a_file_without_certificates_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("empty.pem");
     std::fs::write(&path, "nothing").unwrap();
-    let error = Tls::load(&path, "connector.test").unwrap_err().to_string();
+    let error = Tls::load(&path, "connector.test", None).unwrap_err().to_string();
     assert!(error.contains("empty.pem") && error.contains("PEM certificate"), "{error}");
 }

@@ -96,11 +96,26 @@ impl Process {
 
     /// Waits for the first line that contains `what`.
     pub async fn line(&mut self, what: &str) -> String {
-        let found = |printed: &String| printed.lines().any(|line| line.contains(what));
+        self.line_with(&[what]).await
+    }
+
+    /// Waits for the first line that contains all of `parts`.
+    pub async fn line_with(&mut self, parts: &[&str]) -> String {
+        self.wait_for(parts, 1).await
+    }
+
+    /// Waits until `count` lines contain `what`.
+    pub async fn lines(&mut self, what: &str, count: usize) {
+        self.wait_for(&[what], count).await;
+    }
+
+    async fn wait_for(&mut self, parts: &[&str], count: usize) -> String {
+        let fits = |line: &&str| parts.iter().all(|part| line.contains(part));
+        let found = |printed: &String| printed.lines().filter(fits).count() >= count;
         let waited = timeout(WITHIN, self.printed.wait_for(found)).await.is_ok_and(|waited| waited.is_ok());
         let printed = self.printed.borrow();
-        assert!(waited, "{what:?} was not printed, but\n{}", *printed);
-        printed.lines().find(|line| line.contains(what)).unwrap().to_owned()
+        assert!(waited, "{parts:?} was not printed {count} times, but\n{}", *printed);
+        printed.lines().find(fits).unwrap().to_owned()
     }
 
     /// Sends SIGTERM.

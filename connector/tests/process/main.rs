@@ -7,8 +7,12 @@ mod harness;
 mod logs;
 mod recording;
 mod secrets;
+mod tls;
 
 // The two ends of the wire are those of the end-to-end tests. By path, because that crate depends on this one.
+#[path = "../../../tests/src/chains.rs"]
+#[allow(dead_code, reason = "shared; not everything is used here")]
+mod chains;
 #[path = "../../../tests/src/receiver.rs"]
 #[allow(dead_code, reason = "shared; not everything is used here")]
 mod receiver;

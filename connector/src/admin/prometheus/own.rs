@@ -75,6 +75,7 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
     for (kind, count) in view.metrics.anomalies() {
         anomalies.sample(&[("kind", kind)], count);
     }
+    tls(page, view);
     histogram(
         page,
         "esp_connector_record_duration_seconds",
@@ -99,6 +100,33 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
         1.0,
         (6..=26).step_by(2),
     );
+}
+
+/// Each TLS listener. No series without one.
+fn tls(page: &mut Page, view: &View) {
+    if view.tls.is_empty() {
+        return;
+    }
+    let mut refused = page.family(
+        "esp_connector_tls_handshake_failures_total",
+        Kind::Counter,
+        "Connections refused before or in the TLS handshake, by reason.",
+    );
+    for acceptor in &view.tls {
+        for (reason, count) in acceptor.refused().read() {
+            refused.sample(&[("listener", acceptor.side().as_str()), ("reason", reason)], count);
+        }
+    }
+    let mut expiry = page.family(
+        "esp_connector_tls_certificate_expiry_seconds",
+        Kind::Gauge,
+        "When the listener's certificate expires, since the Unix epoch.",
+    );
+    for acceptor in &view.tls {
+        if let Some(identity) = acceptor.identity() {
+            expiry.sample(&[("listener", acceptor.side().as_str())], identity.not_after_unix_s);
+        }
+    }
 }
 
 /// A histogram with its bounds at powers of two of the unit it is kept in: there its counts are exact.

@@ -7,6 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::tls::{NO_KEY_STORE, NO_TRUST_STORE, Protocol};
+
 /// One destination: the keys all of them share, and those of the adapter that `type` names.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
@@ -88,21 +90,22 @@ fn http(generator: &mut SchemaGenerator) -> Schema {
             amend(keys, key, json!({ "x-ours": true }));
         }
     }
+    let version = generator.subschema_for::<Protocol>();
+    // The versions that are refused have to be known, and the adapter has only the others.
+    generator.definitions_mut().remove("Version");
     if let Some(keys) = definition(generator, "Tls") {
         for key in ["ca-file", "certificate-file", "key-file"] {
             amend(keys, key, json!({ "x-ours": true }));
         }
-        let authorities =
-            "Java key stores are not read; export the authorities as PEM and name it in `ca-file`";
-        let identity = "Java key stores are not read; export certificate and key as PEM and name them in \
-                        `certificate-file` and `key-file`";
+        amend(keys, "protocols", json!({ "items": version, "x-default": "all" }));
+        amend(keys, "ciphers", json!({ "x-default": "all" }));
         keys.insert(
             "trust-store".to_owned(),
-            json!({ "description": "Trusted authorities.", "x-refused": authorities }),
+            json!({ "description": "Trusted authorities.", "x-refused": NO_TRUST_STORE }),
         );
         keys.insert(
             "key-store".to_owned(),
-            json!({ "description": "Client certificate.", "x-refused": identity }),
+            json!({ "description": "Client certificate.", "x-refused": NO_KEY_STORE }),
         );
     }
     schema

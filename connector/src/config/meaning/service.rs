@@ -6,19 +6,44 @@ use super::Meaning;
 use crate::config::{
     Manage, PortConfig, Service,
     file::{self, OneOrMany},
-    problem::shorten,
+    problem::{join, shorten},
 };
 
+/// The ports of one listener, as the file has them.
+struct Sockets {
+    /// Where they stand.
+    path: &'static str,
+    /// What they are for.
+    what: &'static str,
+    addresses: Vec<String>,
+    ports: Vec<u16>,
+}
+
+impl Sockets {
+    fn new(
+        path: &'static str,
+        what: &'static str,
+        addresses: &OneOrMany<String>,
+        ports: Option<&OneOrMany<u16>>,
+    ) -> Self {
+        let ports = ports.cloned().map_or_else(Vec::new, OneOrMany::into_vec);
+        Self { path, what, addresses: addresses.clone().into_vec(), ports }
+    }
+
+    /// Whether some address of one is also one of the other.
+    fn meet(&self, other: &Self) -> bool {
+        let wildcard = |address: &String| address.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        self.addresses.iter().any(|address| wildcard(address) || other.addresses.contains(address))
+            || other.addresses.iter().any(wildcard)
+    }
+}
+
 impl Meaning<'_> {
-    pub(super) fn service(&mut self, file: file::Service, ports: &BTreeMap<u16, PortConfig>) -> Service {
+    pub(super) fn service(&mut self, mut file: file::Service, ports: &BTreeMap<u16, PortConfig>) -> Service {
         let given = |key: &str| {
             self.tree.get("service").and_then(|service| service.get(key)).is_some_and(|node| !node.is_null())
         };
-        if given("tls") && !given("port") {
-            let message = "TLS listener not supported yet, and `port` does not ask for clear text either; \
-                           put a TLS proxy in front of a clear-text `port`";
-            self.problem("service.tls", message);
-        }
+        let only_tls = given("tls") && !given("port");
         if file.max_concurrent_bytes.get() < file.max_frame_bytes {
             let message = format!(
                 "smaller than `max-frame-bytes` ({}): such a message would never fit",
@@ -26,46 +51,81 @@ impl Meaning<'_> {
             );
             self.problem("service.max-concurrent-bytes", message);
         }
-        self.addresses("service.address", &file.address);
-        if let Some(OneOrMany::Many(list)) = &file.port {
-            for (n, port) in list.iter().enumerate().filter(|(_, port)| **port != 0) {
-                if list[..n].contains(port) {
-                    self.problem(&format!("service.port[{n}]"), format!("port {port} is listed twice"));
-                }
-            }
+        if file.port.is_none() && !only_tls {
+            file.port = Some(OneOrMany::One(DEFAULT_PORT));
         }
-        let mut service = Service::from(file);
+        let mut sockets = self.sockets(&file);
         for port in ports.keys() {
-            if !service.ports.contains(port) {
-                service.ports.push(*port);
+            if sockets.iter().any(|s| s.what.contains("XDR") && s.ports.contains(port)) {
+                continue;
+            }
+            if only_tls {
+                let message = "this port is not opened: there is only TLS, so name it in `service.tls.port`, \
+                               or in `service.port` for clear text";
+                self.problem(&join("port-based-config", &port.to_string()), message);
+            } else {
+                sockets[0].ports.push(*port);
             }
         }
-        self.manage(&service);
+        self.conflicts(&sockets);
+        let service_tls = file.tls.take();
+        let manage_tls = file.manage.as_mut().and_then(|manage| manage.tls.take());
+        let clear_ports = std::mem::take(&mut sockets[0].ports);
+        let mut service = Service { ports: clear_ports, ..Service::from(file) };
+        let node = self.tree.get("service");
+        service.tls = service_tls.and_then(|tls| {
+            self.server_tls("service.tls", node.and_then(|node| node.get("tls")), tls, &service.addresses)
+        });
+        if let Some(manage) = &mut service.manage {
+            let node = node.and_then(|node| node.get("manage"));
+            let given = |key: &str| node.and_then(|node| node.get(key)).is_some_and(|node| !node.is_null());
+            if !given("port") && !given("tls") {
+                self.problem("service.manage.port", "required key is missing");
+            }
+            manage.tls = manage_tls.and_then(|tls| {
+                let node = node.and_then(|node| node.get("tls"));
+                self.server_tls("service.manage.tls", node, tls, &manage.addresses)
+            });
+        }
         service
     }
 
-    fn manage(&mut self, service: &Service) {
-        let Some(manage) = &service.manage else { return };
-        let node = self.tree.get("service").and_then(|service| service.get("manage"));
-        let given = |key: &str| node.and_then(|node| node.get(key)).is_some_and(|node| !node.is_null());
-        match (given("port"), given("tls")) {
-            (true, _) => {}
-            (false, true) => {
-                let message = "TLS listener not supported yet, and `port` does not ask for clear text either";
-                self.problem("service.manage.tls", message);
-            }
-            (false, false) => self.problem("service.manage.port", "required key is missing"),
+    /// Every listener; the clear-text one for XDR is the first.
+    fn sockets(&mut self, file: &file::Service) -> Vec<Sockets> {
+        self.addresses("service.address", &file.address);
+        let mut all = vec![Sockets::new("service", "XDR", &file.address, file.port.as_ref())];
+        if let Some(tls) = &file.tls {
+            let addresses = tls.address.as_ref().unwrap_or(&file.address);
+            self.addresses("service.tls.address", addresses);
+            all.push(Sockets::new("service.tls", "XDR over TLS", addresses, tls.port.as_ref()));
         }
-        self.addresses("service.manage.address", &OneOrMany::Many(manage.addresses.clone()));
-        let wildcard = |address: &String| address.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-        let shared = manage.addresses.iter().any(|a| wildcard(a) || service.addresses.contains(a))
-            || service.addresses.iter().any(wildcard);
-        for port in manage.ports.iter().filter(|port| **port != 0 && shared && service.ports.contains(*port))
-        {
-            self.problem(
-                "service.manage.port",
-                format!("port {port} is also a port for XDR; choose another"),
-            );
+        if let Some(manage) = &file.manage {
+            self.addresses("service.manage.address", &manage.address);
+            all.push(Sockets::new("service.manage", "management", &manage.address, manage.port.as_ref()));
+            if let Some(tls) = &manage.tls {
+                let addresses = tls.address.as_ref().unwrap_or(&manage.address);
+                self.addresses("service.manage.tls.address", addresses);
+                let what = "management over TLS";
+                all.push(Sockets::new("service.manage.tls", what, addresses, tls.port.as_ref()));
+            }
+        }
+        all
+    }
+
+    /// Ports that two listeners would open, or one twice.
+    fn conflicts(&mut self, sockets: &[Sockets]) {
+        for (index, one) in sockets.iter().enumerate() {
+            let path = join(one.path, "port");
+            for (n, port) in one.ports.iter().enumerate().filter(|(_, port)| **port != 0) {
+                if one.ports[..n].contains(port) {
+                    self.problem(&format!("{path}[{n}]"), format!("port {port} is listed twice"));
+                } else if let Some(other) =
+                    sockets[..index].iter().find(|other| other.ports.contains(port) && other.meet(one))
+                {
+                    let message = format!("port {port} is also a port for {}; choose another", other.what);
+                    self.problem(&path, message);
+                }
+            }
         }
     }
 
@@ -89,6 +149,7 @@ impl From<file::Service> for Service {
     fn from(file: file::Service) -> Self {
         Self {
             ports: file.port.map_or_else(|| vec![DEFAULT_PORT], OneOrMany::into_vec),
+            tls: None,
             addresses: file.address.into_vec(),
             max_concurrent_records: file.max_concurrent_records,
             max_concurrent_bytes: file.max_concurrent_bytes,
@@ -100,6 +161,7 @@ impl From<file::Service> for Service {
             manage: file.manage.map(|manage| Manage {
                 ports: manage.port.map_or_else(Vec::new, OneOrMany::into_vec),
                 addresses: manage.address.into_vec(),
+                tls: None,
             }),
             shutdown_grace: Duration::from_millis(file.shutdown_grace_period),
             accept_client_writes: file.accept_client_writes,

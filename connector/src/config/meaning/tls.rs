@@ -1,0 +1,97 @@
+//! The meaning of `tls` of a listener, and of the names of cipher suites.
+
+use adapters::tls::{cipher_names, is_cipher_name};
+
+use super::Meaning;
+use crate::config::{
+    ClientCertificates, ServerTls,
+    file::{self, OneOrMany},
+    problem::{join, shorten},
+    tree::Node,
+};
+
+impl Meaning<'_> {
+    /// `None` when something is missing, which is reported. `around` are the addresses of the section around it.
+    pub(super) fn server_tls(
+        &mut self,
+        path: &str,
+        node: Option<&Node>,
+        file: file::ServerTls,
+        around: &[String],
+    ) -> Option<ServerTls> {
+        let given = |key: &str| node.and_then(|node| node.get(key)).is_some_and(|node| !node.is_null());
+        let many = |list: Option<OneOrMany<String>>| list.map_or_else(Vec::new, OneOrMany::into_vec);
+        if file.port.is_none() && !given("port") {
+            self.problem(&join(path, "port"), "required key is missing");
+        }
+        for (key, value) in [("certificate-file", &file.certificate_file), ("key-file", &file.key_file)] {
+            // The store was refused, with what to write instead.
+            if value.is_none() && !given(key) && !given("key-store") {
+                self.problem(
+                    &join(path, key),
+                    "required key is missing: TLS needs a certificate and its key",
+                );
+            }
+        }
+        let names = many(file.allowed_peer_names);
+        let mutual = !names.is_empty() || given("allowed-peer-names") || file.mutual_auth == Some(true);
+        if file.mutual_auth == Some(false) && !names.is_empty() {
+            let message = "false, but `allowed-peer-names` asks for certificates; remove one of the two";
+            self.problem(&join(path, "mutual-auth"), message);
+        }
+        for name in names.iter().filter(|name| name.trim().is_empty()) {
+            let message = format!("`{}` is no name", shorten(name).escape_debug());
+            self.problem(&join(path, "allowed-peer-names"), message);
+        }
+        if mutual && file.ca_file.is_none() && !given("ca-file") && !given("trust-store") {
+            let message = "required key is missing: mutual TLS needs the authorities that sign the clients' certificates";
+            self.problem(&join(path, "ca-file"), message);
+        }
+        if !mutual && file.ca_file.is_some() {
+            let message = "no effect: clients are asked for no certificate; add `allowed-peer-names`, or `mutual-auth: true`";
+            self.warn(&join(path, "ca-file"), message);
+        }
+        let ciphers = self.ciphers(path, many(file.ciphers));
+        let clients = match file.ca_file.filter(|_| mutual) {
+            Some(ca_file) => {
+                Some(ClientCertificates { ca_file: self.folder.join(ca_file), allowed_names: names })
+            }
+            None if mutual => return None,
+            None => None,
+        };
+        Some(ServerTls {
+            ports: file.port?.into_vec(),
+            addresses: file.address.map_or_else(|| around.to_vec(), OneOrMany::into_vec),
+            certificate_file: self.folder.join(file.certificate_file?),
+            key_file: self.folder.join(file.key_file?),
+            clients,
+            protocols: file
+                .protocols
+                .map_or_else(Vec::new, OneOrMany::into_vec)
+                .into_iter()
+                .filter_map(file::Protocol::version)
+                .collect(),
+            ciphers,
+        })
+    }
+
+    /// The names that mean something here; `path` is that of the `tls` they stand in.
+    pub(super) fn ciphers(&mut self, path: &str, names: Vec<String>) -> Vec<String> {
+        let path = join(path, "ciphers");
+        let (known, unknown): (Vec<String>, Vec<String>) =
+            names.into_iter().partition(|name| is_cipher_name(name));
+        let unknown: Vec<String> =
+            unknown.iter().map(|name| shorten(name).escape_debug().to_string()).collect();
+        if unknown.is_empty() {
+            return known;
+        }
+        let unknown = unknown.join(", ");
+        if known.is_empty() {
+            let names = cipher_names().join(", ");
+            self.problem(&path, format!("none of these is supported: {unknown}; known: {names}"));
+        } else {
+            self.warn(&path, format!("not supported, and passed over: {unknown}"));
+        }
+        known
+    }
+}
