@@ -15,7 +15,10 @@ use adapters::{
     tls::{Identity, Version},
 };
 
-use crate::config::{self, Config, Problem, Problems, ServerTls};
+use crate::{
+    config::{self, Config, Problem, Problems, ServerTls},
+    logging,
+};
 
 mod routes;
 
@@ -34,6 +37,11 @@ pub enum CheckError {
 pub fn run(path: &Path, out: &mut dyn Write) -> Result<(), CheckError> {
     let mut examined = config::examine_file(path)?;
     let targets = examined.targets();
+    if let Some(file) = &examined.config.logging.file
+        && let Err(error) = logging::check_file(file)
+    {
+        examined.problem("logging.file", error.to_string());
+    }
     let notes = examined.findings.notes();
     let warnings = examined.findings.finish()?;
     print(path, &examined.config, &targets, [&warnings, &notes], out)?;
@@ -109,7 +117,13 @@ fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let levels: Vec<String> =
         logging.levels.iter().map(|(logger, level)| format!("{logger} {level}")).collect();
     let levels = if levels.is_empty() { "default levels".to_owned() } else { levels.join(", ") };
-    row("logs", format!("{form} to standard error, {ticker}, {levels}"))
+    let file = logging
+        .file
+        .as_ref()
+        .map(|file| format!("{} (keeps {})", file.display(), plural(logging.max_history, "rotated file")));
+    let console = logging.console.then(|| "standard error".to_owned());
+    let to = file.into_iter().chain(console).collect::<Vec<_>>().join(" and ");
+    row("logs", format!("{form} to {to}, {ticker}, {levels}"))
 }
 
 fn destinations(config: &Config, targets: &Targets, out: &mut dyn Write) -> io::Result<()> {

@@ -76,6 +76,11 @@ impl Examined {
         targets::build(&self.config, &self.tree, &mut self.findings)
     }
 
+    /// Adds what is wrong with the setting at `path`.
+    pub(crate) fn problem(&mut self, path: &str, message: String) {
+        self.findings.problem(self.tree.line_of(path), path, message);
+    }
+
     fn finish(self, file: &Path) -> Result<Loaded, Problems> {
         let notes = self.findings.notes();
         let warnings = self.findings.finish()?;

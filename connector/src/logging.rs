@@ -1,4 +1,4 @@
-//! Logs: text or JSON lines on standard error, with levels that can be changed while running.
+//! Logs: text or JSON lines in a file, on standard error or both, with levels that can be changed while running.
 //!
 //! What is logged never contains a bin value or a secret; that is up to the callers. This module decides
 //! who may speak, how it looks, and how often.
@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     env, fmt,
     io::{self, IsTerminal},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -20,22 +21,42 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use self::levels::Levels;
+use self::{file::LogFile, levels::Levels, writer::FileWriter};
 use crate::config;
 
+mod day;
+mod file;
 mod levels;
 mod limited;
 mod ticker;
+mod writer;
 
 pub use self::{limited::Limited, ticker::ticker};
 
-/// Starts logging for the whole process, once. The file of the configuration is not written yet.
+/// Starts logging for the whole process, once.
 pub fn init(config: &config::Logging) -> Result<LogHandle, LogError> {
     let levels = Levels::default().changed(&config.levels)?;
-    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (subscriber, handle) = subscriber(levels, config.json, colours, io::stderr);
+    let start = |path: &PathBuf| {
+        FileWriter::start(path, config.max_history).map_err(|error| LogError::unusable(path, &error))
+    };
+    let file = config.file.as_ref().map(start).transpose()?;
+    let mut outputs = Vec::new();
+    if let Some(file) = &file {
+        outputs.push(lines(config.json, false, file.clone()));
+    }
+    if config.console {
+        let terminal = io::stderr().is_terminal();
+        let colours = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        outputs.push(lines(config.json, colours, io::stderr));
+    }
+    let (subscriber, handle) = subscriber(levels, outputs, file);
     subscriber.try_init().map_err(|_| LogError::AlreadyStarted)?;
     Ok(handle)
+}
+
+/// Refuses a log file that [`init`] would refuse. Leaves nothing behind.
+pub fn check_file(path: &Path) -> Result<(), LogError> {
+    LogFile::check(path).map_err(|error| LogError::unusable(path, &error))
 }
 
 /// Refuses levels that [`init`] and [`LogHandle::set_levels`] would refuse.
@@ -51,12 +72,25 @@ struct Shared {
     levels: Mutex<Levels>,
     /// Makes the subscriber follow; nothing when there is none.
     apply: Option<reload::Handle<Targets, Registry>>,
+    file: Option<FileWriter>,
 }
 
 impl LogHandle {
     /// A handle that drives no logs: for a program that has a subscriber of its own, and for tests.
     pub fn detached() -> Self {
-        Self(Arc::new(Shared { levels: Mutex::new(Levels::default()), apply: None }))
+        Self(Arc::new(Shared { levels: Mutex::new(Levels::default()), apply: None, file: None }))
+    }
+
+    /// Lines that could not be written to the log file.
+    pub fn lost_lines(&self) -> u64 {
+        self.0.file.as_ref().map_or(0, FileWriter::lost)
+    }
+
+    /// Waits until the log file has every line up to now, a second at most. For the end of the process.
+    pub fn flush(&self) {
+        if let Some(file) = &self.0.file {
+            file.flush();
+        }
     }
 
     /// Logger to level, those set explicitly and `root`.
@@ -102,6 +136,14 @@ pub enum LogError {
     /// The table of levels is bounded.
     #[error("more than {} loggers with a level of their own", levels::LOGGERS_MAX)]
     TooManyLoggers,
+    /// The log file cannot be written.
+    #[error("the log file {} {problem}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// Something in this process logs already.
     #[error("logging was already started")]
     AlreadyStarted,
@@ -110,23 +152,43 @@ pub enum LogError {
     Stopped,
 }
 
-fn subscriber<W>(levels: Levels, json: bool, colours: bool, writer: W) -> (impl Subscriber, LogHandle)
+impl LogError {
+    fn unusable(path: &Path, error: &io::Error) -> Self {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let problem = match folder.filter(|folder| !folder.is_dir()) {
+            Some(folder) => format!("cannot be written: there is no folder {}", folder.display()),
+            None => format!("cannot be written: {error}"),
+        };
+        Self::File { path: path.to_owned(), problem }
+    }
+}
+
+fn subscriber(
+    levels: Levels,
+    outputs: Vec<Output>,
+    file: Option<FileWriter>,
+) -> (impl Subscriber, LogHandle) {
+    let (filter, handle) = reload::Layer::new(levels.targets());
+    let subscriber = tracing_subscriber::registry().with(filter).with(outputs);
+    (subscriber, LogHandle(Arc::new(Shared { levels: Mutex::new(levels), apply: Some(handle), file })))
+}
+
+/// Writes every line to `writer`.
+fn lines<W>(json: bool, colours: bool, writer: W) -> Output
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let (filter, handle) = reload::Layer::new(levels.targets());
     // A closed standard error is no reason to stop delivering: failed writes stay unmentioned, because
     // mentioning them means writing there again, which panics.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
-    let lines: Box<dyn Layer<Filtered> + Send + Sync> = if json {
+    if json {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     } else {
         lines.compact().with_ansi(colours).boxed()
-    };
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
-    (subscriber, LogHandle(Arc::new(Shared { levels: Mutex::new(levels), apply: Some(handle) })))
+    }
 }
 
+type Output = Box<dyn Layer<Filtered> + Send + Sync>;
 type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
 
 #[cfg(test)]
@@ -163,7 +225,8 @@ mod tests {
     fn with_logs(json: bool, test: impl FnOnce(&LogHandle, &Written)) {
         let written = Written::default();
         let writer = written.clone();
-        let (subscriber, handle) = subscriber(Levels::default(), json, false, move || writer.clone());
+        let output = lines(json, false, move || writer.clone());
+        let (subscriber, handle) = subscriber(Levels::default(), vec![output], None);
         tracing::subscriber::with_default(subscriber, || test(&handle, &written));
     }
 
@@ -210,13 +273,52 @@ mod tests {
 
     #[test]
     fn a_handle_outlives_its_logs() {
-        let (subscriber, handle) = subscriber(Levels::default(), false, false, io::sink);
+        let (subscriber, handle) = subscriber(Levels::default(), vec![lines(false, false, io::sink)], None);
         drop(subscriber);
         assert_eq!(handle.set_levels(&map(&[("root", "warn")])), Err(LogError::Stopped));
         assert_eq!(handle.levels(), map(&[("root", "info")]));
         let detached = LogHandle::detached();
         detached.set_levels(&map(&[("root", "warn")])).unwrap();
         assert_eq!(detached.levels(), map(&[("root", "warn")]));
+    }
+
+    #[test]
+    fn file_and_console_get_the_same_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let (console, file) = (Written::default(), FileWriter::start(&path, 1).unwrap());
+        let writer = console.clone();
+        let outputs = vec![lines(true, false, file.clone()), lines(true, false, move || writer.clone())];
+        let (subscriber, handle) = subscriber(Levels::default(), outputs, Some(file));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(answer = 42, "both");
+            tracing::debug!("neither");
+        });
+        handle.flush();
+        let (console, file) = (console.take(), std::fs::read_to_string(&path).unwrap());
+        // Each has its own time.
+        let fields = |text: &str| {
+            let mut line: serde_json::Value = serde_json::from_str(text).unwrap();
+            line.as_object_mut().unwrap().remove("timestamp").unwrap();
+            line
+        };
+        assert_eq!(fields(&console), fields(&file));
+        assert_eq!((&fields(&file)["answer"], handle.lost_lines()), (&42.into(), 0));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (missing, is_folder) = (folder.path().join("logs/a.log"), folder.path());
+        let error = check_file(&missing).unwrap_err().to_string();
+        let shown = folder.path().display();
+        assert_eq!(
+            error,
+            format!("the log file {shown}/logs/a.log cannot be written: there is no folder {shown}/logs")
+        );
+        let error = check_file(is_folder).unwrap_err().to_string();
+        assert_eq!(error, format!("the log file {shown} cannot be written: Is a directory (os error 21)"));
+        assert_eq!(check_file(&folder.path().join("a.log")), Ok(()));
     }
 
     #[test]

@@ -1,23 +1,27 @@
 //! The `esp-connector` command: arguments, configuration, run; exit codes; nothing else.
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
+use adapters::SharedTarget;
 use clap::{CommandFactory, Parser, Subcommand};
 use esp_connector::{
     Options,
     check::{self, CheckError},
-    config, decode, demo, logging,
+    config::{self, Loaded},
+    decode, demo,
+    logging::{self, LogHandle},
     receiver::args::ReceiveArgs,
     recorder::Recorder,
     run,
     simulator::args::{AccountArgs, SimulateArgs},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// A configuration that cannot be used (`EX_USAGE` of sysexits.h).
 const EXIT_CONFIG: u8 = 64;
@@ -117,6 +121,17 @@ fn run_connector(arguments: &RunArguments) -> ExitCode {
         Ok(logs) => logs,
         Err(error) => return fail(EXIT_CONFIG, &error),
     };
+    let code = run_logged(arguments, loaded, targets, logs.clone());
+    logs.flush();
+    code
+}
+
+fn run_logged(
+    arguments: &RunArguments,
+    loaded: Loaded,
+    targets: BTreeMap<String, SharedTarget>,
+    logs: LogHandle,
+) -> ExitCode {
     for warning in &loaded.warnings {
         warn!("{warning}");
     }
@@ -129,11 +144,21 @@ fn run_connector(arguments: &RunArguments) -> ExitCode {
     };
     let threads = loaded.config.service.worker_threads;
     let options = Options { recorder, logs, ..Options::default() };
+    // The console says so in any case.
+    let only_a_file = !loaded.config.logging.console;
     block_on(threads, async {
         info!(version = env!("CARGO_PKG_VERSION"), config = %arguments.config.display(), "starting");
-        let listeners = run::bind(&loaded.config.service).await?;
-        run::run(loaded.config, targets, listeners, options, shutdown_signal()).await?;
-        Ok::<_, run::RunError>(ExitCode::SUCCESS)
+        let run = async {
+            let listeners = run::bind(&loaded.config.service).await?;
+            run::run(loaded.config, targets, listeners, options, shutdown_signal()).await
+        };
+        let ended: Result<(), run::RunError> = run.await;
+        if let Err(error) = &ended
+            && only_a_file
+        {
+            error!("{error}");
+        }
+        ended.map(|()| ExitCode::SUCCESS)
     })
 }
 

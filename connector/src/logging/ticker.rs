@@ -34,6 +34,7 @@ fn write(view: &View, totals: &Totals, records_per_second: f64) {
         "requests-queued" = (view.in_process)(),
         "records-per-second" = records_per_second,
         queues = %queues(view),
+        "log-lines-lost" = Some(view.logs.lost_lines()).filter(|lost| *lost > 0),
         "statistics"
     );
 }

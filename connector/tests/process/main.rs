@@ -4,6 +4,7 @@
 mod commands;
 mod failures;
 mod harness;
+mod logs;
 mod recording;
 mod secrets;
 mod tls;

@@ -11,12 +11,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Logging {
     /// Log file; its folder must exist. At midnight UTC it is renamed to `FILE.YYYY-MM-DD`, the day it is about, and
     /// a new one starts; also when the connector starts and finds the file of an earlier day.
-    #[schemars(extend("x-not-yet" = "logs go to standard error"))]
     pub(crate) file: Option<PathBuf>,
     /// Log to standard error too. Without a `file` that is always so.
     #[serde(default)]
     pub(crate) enable_console_logging: bool,
-    /// Rotated log files that are kept; older ones are deleted.
+    /// Rotated log files that are kept; older ones are deleted. No other file is.
     #[serde(default = "max_history")]
     #[schemars(range(min = 1, max = 100_000))]
     pub(crate) max_history: usize,
