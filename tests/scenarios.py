@@ -4,8 +4,9 @@
     cargo build --release && python3 tests/scenarios.py [NAME …]
 
 Each scenario ends with the account of every record (shipped, acked, delivered, duplicates, lost), the connector's
-CPU time (user + system) for each shipped record and its peak memory. Exit code 1 when anything was lost or a
-bound was missed. Takes about ten minutes for all on two cores; everything stays on loopback.
+CPU time (user + system) for each shipped record, its peak memory, and the requests that the receiver saw. Exit code 1
+when anything was lost or a bound was missed. Takes about ten minutes for all on two cores; everything stays on
+loopback.
 """
 
 import json
@@ -39,11 +40,15 @@ destinations:
     max-connections-per-endpoint: {connections}
     http2-max-concurrent-streams: 64
     call-timeout: {timeout}
-format: {{mode: flat-json, metadata-key: _meta}}
+format: {format}
+{sections}
 routing: {{mode: static-multi-destination, destinations: [receiver]}}
 namespaces: {{test: {{}}}}
 logging: {{levels: {{root: error}}}}
 """
+FLAT_JSON = "{mode: flat-json, metadata-key: _meta}"
+MESSAGE_PACK = "{mode: message-pack}"
+BATCHES = "batching: {max-records: 100}"
 
 
 def free_port():
@@ -67,14 +72,14 @@ def memory_mib(pid, key):
 class Run:
     """One receiver, one connector (restarted on demand) and one source."""
 
-    def __init__(self, folder, protocol="HTTP_1_1", connections=64, timeout=1000, receive=()):
+    def __init__(self, folder, protocol="HTTP_1_1", connections=64, timeout=1000, receive=(), format=FLAT_JSON, sections=""):
         self.folder, self.cpu, self.peak = folder, 0.0, 0.0
         self.port, self.manage, self.http = free_port(), free_port(), free_port()
         self.acked, self.delivered = os.path.join(folder, "acked"), os.path.join(folder, "delivered")
         self.config = os.path.join(folder, "connector.yml")
         with open(self.config, "w") as file:
             file.write(CONFIG.format(port=self.port, manage=self.manage, http=self.http, protocol=protocol,
-                                     connections=connections, timeout=timeout))
+                                     connections=connections, timeout=timeout, format=format, sections=sections))
         self.receiver = subprocess.Popen([BINARY, "receive", "--listen", f"127.0.0.1:{self.http}", "--ledger",
                                           self.delivered, "--json", *receive],
                                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -118,7 +123,8 @@ class Run:
         self.connector.send_signal(signal.SIGTERM)
         code = self.connector.wait(30)
         self.receiver.send_signal(signal.SIGTERM)
-        self.receiver.communicate(timeout=30)
+        out, _ = self.receiver.communicate(timeout=30)
+        self.requests = json.loads(out)["requests"]
         if code != 0:
             raise SystemExit(f"the connector ended with {code} after SIGTERM")
         return report, source.returncode
@@ -129,7 +135,7 @@ def show(name, run, report, code, extra=""):
     shipped = account.get("shipped", 0)
     fields = " ".join(f"{key} {account.get(key)}" for key in ("shipped", "acked", "delivered", "duplicates", "lost", "reordered"))
     print(f"{name}: {fields} | {summary.get('rate', 0):.0f} records/s, connector {run.cpu / max(shipped, 1) * 1e6:.1f} µs CPU per record, "
-          f"peak {run.peak:.0f} MiB{extra}", flush=True)
+          f"peak {run.peak:.0f} MiB, {run.requests} requests{extra}", flush=True)
     return code == 0 and account.get("lost") == 0
 
 
@@ -139,9 +145,9 @@ def plain(name, records=1_000_000, source=(), **setup):
         return show(name, run, *run.finish(run.source(records, *source)))
 
 
-def killed(name, records=1_000_000):
+def killed(name, records=1_000_000, **setup):
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(folder)
+        run = Run(folder, **setup)
         source = run.source(records)
         for _ in range(3):
             time.sleep(4)
@@ -182,6 +188,14 @@ SCENARIOS = {
     "all-faults": lambda: plain("one in five 503, some hang, some close", timeout=300,
                                 receive=["--fail-share", "0.2", "--hang-share", "0.002", "--close-share", "0.02"]),
     "one-in-twenty": lambda: plain("one in twenty answered 503", receive=["--fail-share", "0.05"]),
+    "batches": lambda: plain("batches of 100, flat-json", sections=BATCHES),
+    "batches-503": lambda: plain("batches of 100, one request in fifty answered 503", sections=BATCHES,
+                                 receive=["--fail-share", "0.02"]),
+    "batches-message-pack": lambda: plain("batches of 100, message-pack", sections=BATCHES, format=MESSAGE_PACK),
+    "batches-message-pack-503": lambda: plain("batches of 100, message-pack, one request in fifty answered 503",
+                                              sections=BATCHES, format=MESSAGE_PACK, receive=["--fail-share", "0.02"]),
+    "batches-h2c": lambda: plain("batches of 100, h2c, 1 connection", protocol="HTTP_2", connections=1, sections=BATCHES),
+    "batches-killed": lambda: killed("batches of 100, killed and restarted", sections=BATCHES),
     "killed": lambda: killed("killed and restarted"),
     "overload": lambda: overload("overload"),
 }

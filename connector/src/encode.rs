@@ -6,10 +6,11 @@ use std::borrow::Cow;
 
 use crate::{
     batch::BatchPolicy,
-    config::{Batching, Format},
+    config::{Batching, DurableMember, Format, JsonRules},
     notification::ChangeNotification,
 };
 
+mod avro;
 mod body;
 mod flat_json;
 mod json;
@@ -22,7 +23,15 @@ pub use body::Body;
 /// Writes notifications in one configured format.
 #[derive(Clone, Debug)]
 pub struct Encoder {
-    format: Format,
+    writer: Writer,
+}
+
+#[derive(Clone, Debug)]
+enum Writer {
+    Json(JsonRules),
+    FlatJson { metadata_key: String, durable: DurableMember, rules: JsonRules },
+    MessagePack,
+    Avro(avro::Avro),
 }
 
 /// A format that cannot be used as configured.
@@ -47,52 +56,75 @@ pub struct EncodeError {
 impl Encoder {
     /// An encoder for `format`.
     pub fn new(format: Format) -> Result<Self, FormatError> {
-        Ok(Self { format })
-    }
-
-    /// How what this encoder writes is put into requests: one record each unless `batching` says otherwise.
-    pub fn batch_policy(&self, batching: Option<&Batching>) -> Result<BatchPolicy, FormatError> {
-        let Some(batching) = batching.filter(|batching| batching.enabled) else {
-            return Ok(BatchPolicy::single(Body::single(self.content_type())));
+        let writer = match format {
+            Format::Json(rules) => Writer::Json(rules),
+            Format::FlatJson { metadata_key, durable, rules } => {
+                Writer::FlatJson { metadata_key, durable, rules }
+            }
+            Format::MessagePack => Writer::MessagePack,
+            Format::Avro { schema, stringify_map_keys, encoding } => {
+                Writer::Avro(avro::Avro::new(&schema, stringify_map_keys, encoding)?)
+            }
         };
-        Ok(BatchPolicy {
-            body: Body::batched(&self.format, batching, self.content_type())?,
-            records_max: batching.max_records.get(),
-            bytes_max: batching.max_bytes.get(),
-            interval: batching.interval,
-        })
+        Ok(Self { writer })
     }
 
-    /// Media type of what [`Encoder::encode`] writes.
-    fn content_type(&self) -> &'static str {
-        match self.format {
-            Format::Json { .. } | Format::FlatJson { .. } => "application/json",
-            Format::MessagePack => "application/x-msgpack",
-            Format::Avro { .. } => "application/avro",
-        }
-    }
-
-    /// Appends `notification` to `out`. On an error what was appended is meaningless.
+    /// Appends `notification` to `out` as a piece, which a [`Body`] makes a request of. On an error what was appended is
+    /// meaningless.
     pub fn encode(
         &self,
         notification: &ChangeNotification<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        match &self.format {
-            Format::Json(rules) => json::write(notification, *rules, out),
-            Format::FlatJson { metadata_key, rules, durable } => {
+        match &self.writer {
+            Writer::Json(rules) => json::write(notification, *rules, out),
+            Writer::FlatJson { metadata_key, durable, rules } => {
                 flat_json::write(notification, metadata_key, *durable, *rules, out)
             }
-            Format::MessagePack => message_pack::write(notification, out),
-            Format::Avro { .. } => {
-                Err(EncodeError { place: "format".to_owned(), problem: "not built in yet".into() })
-            }
+            Writer::MessagePack => message_pack::write(notification, out),
+            Writer::Avro(avro) => avro.write(notification, out),
+        }
+    }
+
+    /// How pieces are put into requests: one each unless `batching` says otherwise.
+    pub fn batch_policy(&self, batching: Option<&Batching>) -> Result<BatchPolicy, FormatError> {
+        let batching = batching.filter(|batching| batching.enabled);
+        let body = self.body(batching)?;
+        Ok(match batching {
+            None => BatchPolicy::single(body),
+            Some(batching) => BatchPolicy {
+                body,
+                records_max: batching.max_records.get(),
+                bytes_max: batching.max_bytes.get(),
+                interval: batching.interval,
+            },
+        })
+    }
+
+    fn body(&self, batching: Option<&Batching>) -> Result<Body, FormatError> {
+        let chosen = batching.and_then(|batching| batching.body);
+        let container = match &self.writer {
+            Writer::Avro(avro) => avro.container(),
+            _ => None,
+        };
+        match (&self.writer, container) {
+            (_, Some(container)) => Body::container(AVRO, container, chosen),
+            (Writer::Json(_) | Writer::FlatJson { .. }, _) => Ok(match batching {
+                None => Body::single(JSON),
+                Some(_) => Body::json(JSON, chosen),
+            }),
+            (Writer::MessagePack, _) => Body::binary(MESSAGE_PACK, chosen),
+            (Writer::Avro(_), _) => Body::binary(AVRO, chosen),
         }
     }
 
     /// Whether a bin is hidden behind the metadata, because it has the name of the metadata's member.
     pub fn hides_a_bin(&self, notification: &ChangeNotification<'_>) -> bool {
-        let Format::FlatJson { metadata_key, .. } = &self.format else { return false };
+        let Writer::FlatJson { metadata_key, .. } = &self.writer else { return false };
         notification.bins.iter().any(|bin| bin.name == metadata_key.as_bytes())
     }
 }
+
+const JSON: &str = "application/json";
+const MESSAGE_PACK: &str = "application/x-msgpack";
+const AVRO: &str = "application/avro";

@@ -50,7 +50,7 @@ NO_GEOJSON = [
     b"", b"{", b"hello", b'{"type":"Point"} x', b'{"type":"Point","coordinates":[1,]}', b"{'type':1}", b'{"a":NaN}', b'{"a":01}',
     b'{"a":"\n"}', b'{"a":"\xff"}', b'\xff{"a":1}', b'\xef\xbb\xbf{"a":1}', b'{"\xed\xa0\x80":1}', b'{"a":1}{"a":1}',
 ]  # fmt: skip
-RAW_TYPES = ["blob", "blob", "blob", "hll", "java_blob", "csharp_blob", "python_blob", "ruby_blob", "php_blob", "erlang_blob", "vector", "unknown"]
+RAW_TYPES = ["blob", "blob", "blob", "hll", "java_blob", "csharp_blob", "python_blob", "ruby_blob", "php_blob", "erlang_blob", "vector", "unknown", "unknown_high"]
 TTLS = [0, 0, 0xFFFFFFFF, 0xFFFFFFFE, 1, 3600, 315_360_000, 315_360_001, 500_000_000, 0xFFFFFFFD]
 DELETE, DURABLE = 0x02, 0x10
 TOP_DEPTH = 3

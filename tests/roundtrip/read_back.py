@@ -20,28 +20,36 @@ sys.path.insert(0, str(HERE.parent / "fixtures" / "format"))
 
 import generate  # noqa: E402
 import read_json  # noqa: E402
-from read_json import Rules  # noqa: E402
+import read_message_pack  # noqa: E402
+from read_json import Rules, difference  # noqa: E402
 
 
-class JsonFormat:
-    """One of the two JSON formats with its settings."""
+class Format:
+    """How a format is read, one record or a batch of them, and what it has to say. A variant of another format, which
+    has no batches, is tried on some of the records only."""
 
-    read = staticmethod(read_json.read)
-    difference = staticmethod(read_json.difference)
+    def __init__(self, expected, read, batches=()):
+        self.expected, self.read, self.batches = expected, read, dict(batches)
 
-    def __init__(self, say, **rules):
-        self.say, self.rules = say, Rules(**rules)
+    def records(self, all):
+        return all if self.batches else SOME
 
-    def expected(self, notification):
-        return self.say(notification, self.rules)
+
+def json_format(say, batches=(), **rules):
+    return Format(lambda notification: say(notification, Rules(**rules)), read_json.read, batches)
 
 
 # By the name of the file. The settings are those of ../e2e/roundtrip.rs.
 FORMATS = {
-    "json": JsonFormat(read_json.typed_json),
-    "flat-json": JsonFormat(read_json.flat_json),
-    "flat-json-durable-when-true": JsonFormat(read_json.flat_json, durable="when-true"),
+    "json": json_format(read_json.typed_json, read_json.BATCHES),
+    "json-nan-null": json_format(read_json.typed_json, nan="null"),
+    "json-keys-as-they-are": json_format(read_json.typed_json, stringify=False),
+    "flat-json": json_format(read_json.flat_json, read_json.BATCHES),
+    "flat-json-nan-error-durable-when-true": json_format(read_json.flat_json, nan="error", durable="when-true"),
+    "message-pack": Format(read_message_pack.message_pack, read_message_pack.read, read_message_pack.BATCHES),
 }
+# So many of the records are tried in variants, and so many of those that can be written in batches.
+SOME = 2_000
 SHOWN_MAX = 10
 LINE_MAX = 500
 
@@ -68,34 +76,70 @@ def outcomes(path):
         yield name, bool(written), body
 
 
-def complaint(format, message, written, body):
-    """What is wrong with an outcome, or None; and whether the record is one that cannot be written."""
+def expectation(format, message):
+    """What the format has to say, or why it has to refuse the record."""
     try:
-        expected = format.expected(generate.Notification(message))
+        return format.expected(generate.Notification(message)), None
     except generate.Refused as refused:
+        return None, refused.args
+
+
+def complaint(format, expected, refusal, written, body):
+    """What is wrong with the outcome for one record, or None."""
+    if refusal:
         if written:
-            return f"written although it cannot be: {refused.args}", True
-        missing = [phrase for phrase in refused.args if phrase not in body.decode()]
-        return (f"refused with {body.decode()!r}, which does not say {missing}" if missing else None), True
+            return f"written although it cannot be: {refusal}"
+        missing = [phrase for phrase in refusal if phrase not in body.decode()]
+        return f"refused with {body.decode()!r}, which does not say {missing}" if missing else None
     if not written:
-        return f"refused without need: {body.decode()}", False
+        return f"refused without need: {body.decode()}"
     try:
         found = format.read(body)
     except ValueError as error:
-        return f"cannot be read: {error} in {body[:200]}", False
-    return format.difference(expected, found), False
+        return f"cannot be read: {error} in {body[:200]}"
+    return difference(expected, found)
 
 
-def check(name, format, path, messages):
-    wrong, refused, seen = [], 0, set()
-    for record, written, body in outcomes(path):
-        different, cannot = complaint(format, messages[record], written, body)
-        refused += cannot
+def bodies(path):
+    """The bodies of batches."""
+    content, at = path.read_bytes(), 0
+    while at < len(content):
+        (size,) = struct.unpack_from(">I", content, at)
+        at += 4 + size
+        yield content[at - size : at]
+
+
+def check_batches(label, read, path, expected):
+    """All batches together must hold what was expected, in order."""
+    found, count = [], 0
+    for body in bodies(path):
+        count += 1
+        try:
+            found += read(body)
+        except ValueError as error:
+            return [f"{label}: cannot be read: {error} in {body[:200]}"]
+    different = difference(expected, found)
+    print(f"{label}: {len(found)} records read back from {count} batches")
+    return [f"{label}: {different}"] if different else []
+
+
+def check(name, format, folder, messages):
+    wrong, refused, seen, holds = [], 0, set(), []
+    for record, written, body in outcomes(folder / f"{name}.bodies"):
+        expected, refusal = expectation(format, messages[record])
+        different = complaint(format, expected, refusal, written, body)
+        if refusal:
+            refused += 1
+        else:
+            holds.append(expected)
         seen.add(record)
         if different:
             wrong.append(f"{name}: {record}: {different}")
-    wrong += [f"{name}: {record} is missing" for record in messages.keys() - seen]
+    if len(seen) != format.records(len(messages)):
+        wrong.append(f"{name}: {len(seen)} records, expected {format.records(len(messages))}")
     print(f"{name}: {len(seen)} records, {len(seen) - refused} read back, {refused} refused as they must be, {len(wrong)} wrong")
+    for batch, read in format.batches.items():
+        wrong += check_batches(f"{name} {batch}", read, folder / f"{name}.{batch}.batches", holds[:SOME])
     return wrong
 
 
@@ -107,7 +151,7 @@ def main():
     wrong = [f"{name}: nobody here can read this format" for name in written - FORMATS.keys()]
     wrong += [f"{name}: not written" for name in FORMATS.keys() - written]
     for name in sorted(written & FORMATS.keys()):
-        wrong += check(name, FORMATS[name], folder / f"{name}.bodies", messages)
+        wrong += check(name, FORMATS[name], folder, messages)
     print("\n".join(line[:LINE_MAX] for line in wrong[:SHOWN_MAX]))
     return 1 if wrong else 0
 

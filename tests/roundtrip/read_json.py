@@ -24,13 +24,16 @@ class Rules:
         self.nan, self.stringify, self.durable = nan, stringify, durable
 
 
+def refuse(word):
+    raise ValueError(f"{word} is not JSON")
+
+
+# JSON and nothing but JSON: Python would take NaN too.
+DECODER = json.JSONDecoder(object_pairs_hook=Members, parse_constant=refuse)
+
+
 def parse(text):
-    """JSON and nothing but JSON: Python would take NaN too."""
-
-    def refuse(word):
-        raise ValueError(f"{word} is not JSON")
-
-    return json.loads(text, object_pairs_hook=Members, parse_constant=refuse)
+    return DECODER.decode(text)
 
 
 def read(body):
@@ -38,6 +41,31 @@ def read(body):
     if b"\n" in body or b"\r" in body:
         raise ValueError("a line break")
     return parse(body.decode("utf-8"))
+
+
+def read_array(body):
+    """The records of a batch in an array."""
+    return parse(body.decode("utf-8"))
+
+
+def read_lines(body):
+    """The records of a batch, one on a line, the last line ended like all others."""
+    *lines, rest = body.split(b"\n")
+    if rest:
+        raise ValueError("the last line has no end")
+    return [read(line) for line in lines]
+
+
+def read_concatenated(body):
+    """The records of a batch with nothing in between."""
+    text, at, records = body.decode("utf-8"), 0, []
+    while at < len(text):
+        record, at = DECODER.raw_decode(text, at)
+        records.append(record)
+    return records
+
+
+BATCHES = {"json-array": read_array, "ndjson": read_lines, "concatenated": read_concatenated}
 
 
 def shown(name):
@@ -49,7 +77,7 @@ def number(value, rules):
     if isinstance(value, int) or math.isfinite(value):
         return value
     if rules.nan == "error":
-        raise Refused("not a number" if math.isnan(value) else "infinity")
+        raise Refused("not finite", "nan-policy")
     if rules.nan == "null":
         return None
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -85,8 +113,12 @@ def map_key(key, rules):
     if not rules.stringify:
         raise Refused("map key", "stringify-map-keys")
     value = key["value"]
-    # A key is text anyway: there is nothing that could be null or wrong about NaN.
-    return NumberKey(value) if math.isfinite(value) else number(value, Rules())
+    if math.isfinite(value):
+        return NumberKey(value)
+    if rules.nan == "error":
+        raise Refused("map key", "not finite", "nan-policy")
+    # Never null, which is no key.
+    return number(value, Rules())
 
 
 def bare(value, rules):
@@ -123,14 +155,16 @@ def of_bin(name, what, *arguments):
         raise Refused("bin " + json.dumps(shown(name), ensure_ascii=False), *refused.args) from None
 
 
-def user_key(n):
-    # The rules are about bins.
-    return None if n.user_key is None else bare(n.user_key, Rules())
+def user_key(n, rules):
+    try:
+        return None if n.user_key is None else bare(n.user_key, rules)
+    except Refused as refused:
+        raise Refused("user key", *refused.args) from None
 
 
 def typed_json(n, rules):
     """`n` is a Notification of generate.py."""
-    key = [shown(n.namespace), n.set and shown(n.set), n.digest, user_key(n)]
+    key = [shown(n.namespace), n.set and shown(n.set), n.digest, user_key(n, rules)]
     if n.delete:
         return Members([("msg", "delete"), ("key", key), ("durable", n.durable)])
     bins = [of_bin(name, typed, name, value, rules) for name, value in n.bins]
@@ -142,7 +176,7 @@ def flat_json(n, rules):
     if n.set is not None:
         metadata.append(("set", shown(n.set)))
     if n.user_key is not None:
-        metadata.append(("userKey", user_key(n)))
+        metadata.append(("userKey", user_key(n, rules)))
     metadata += [("digest", n.digest), ("msg", "delete" if n.delete else "write"), ("gen", n.generation), ("lut", n.lut)]
     if not n.delete:
         metadata.append(("exp", n.expiry))
@@ -158,22 +192,23 @@ def bits(value):
     return struct.pack(">d", value)
 
 
-def difference(expected, found, place=""):
+def difference(expected, found):
     """Where `found` is not what was expected, or None."""
-    if isinstance(expected, NumberKey):
+    kind = type(expected)
+    if kind is NumberKey:
         same = isinstance(found, str) and expected.is_written_as(found)
-    elif type(expected) is not type(found):
+    elif kind is not type(found):
         same = False
-    elif isinstance(expected, float):
+    elif kind is float:
         same = bits(expected) == bits(found)
-    elif isinstance(expected, (list, tuple)):
+    elif kind in (list, tuple, Members):
         if len(expected) != len(found):
-            return f"{place}: {len(found)} elements, expected {len(expected)}"
-        for index, pair in enumerate(zip(expected, found)):
-            different = difference(*pair, f"{place}.{index}")
+            return f": {len(found)} elements, expected {len(expected)}"
+        for index, (one, other) in enumerate(zip(expected, found)):
+            different = difference(one, other)
             if different:
-                return different
+                return f".{index}{different}"
         same = True
     else:
         same = expected == found
-    return None if same else f"{place}: {found!r:.200}, expected {expected!r:.200}"
+    return None if same else f": {found!r:.200}, expected {expected!r:.200}"

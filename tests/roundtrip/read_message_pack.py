@@ -40,6 +40,9 @@ def read(body):
     return records[0]
 
 
+BATCHES = {"concatenated": read_all}
+
+
 def raw(value):
     return value["raw"] if "raw" in value else base64.b64decode(value["base64"])
 
