@@ -6,3 +6,4 @@ mod formats;
 mod python;
 mod roundtrip;
 mod tidy;
+mod vendor_options;

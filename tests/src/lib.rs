@@ -15,7 +15,7 @@ mod xdr_client;
 pub use self::{
     connector::Connector,
     receiver::{Receiver, Request},
-    xdr_client::{Ack, XdrClient, info_request, write},
+    xdr_client::{Ack, XdrClient, delete, info_request, version, write},
 };
 
 /// How long a test waits for what must happen before it fails. Generous: the machine may be busy.

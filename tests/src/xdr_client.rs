@@ -79,26 +79,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> XdrClient<S> {
     }
 }
 
-/// A write of bin `n` in namespace `test`, as XDR ships it, with a stored integer key.
+/// A write in namespace `test`, as XDR ships it, with a stored integer key.
 pub fn write(set: &str, key: i64, bins: &[(&str, Particle<'_>)]) -> Vec<u8> {
+    version(set, key, 1_700_000_000_000, bins)
+}
+
+/// A write that was the last update at `lut_unix_ms`.
+pub fn version(set: &str, key: i64, lut_unix_ms: u64, bins: &[(&str, Particle<'_>)]) -> Vec<u8> {
     let mut bytes = Vec::new();
+    let mut message = Message::begin(&mut bytes, &head(Change::Replace, set, key, lut_unix_ms));
+    for (name, value) in bins {
+        message.bin(name.as_bytes(), value);
+    }
+    message.finish();
+    bytes
+}
+
+/// A delete.
+pub fn delete(set: &str, key: i64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Message::begin(&mut bytes, &head(Change::Delete, set, key, 1_700_000_000_000)).finish();
+    bytes
+}
+
+fn head(change: Change, set: &str, key: i64, lut_unix_ms: u64) -> Head<'_> {
     let user_key = UserKey::Integer(key);
-    let head = Head {
-        change: Change::Replace,
+    Head {
+        change,
         namespace: b"test",
         set: Some(set.as_bytes()),
         digest: encode::digest(Some(set.as_bytes()), user_key),
         user_key: Some(user_key),
         generation: 1,
         ttl_seconds: 0,
-        lut_unix_ms: Some(1_700_000_000_000),
-    };
-    let mut message = Message::begin(&mut bytes, &head);
-    for (name, value) in bins {
-        message.bin(name.as_bytes(), value);
+        lut_unix_ms: Some(lut_unix_ms),
     }
-    message.finish();
-    bytes
 }
 
 /// A question about the node.

@@ -7,6 +7,7 @@ mod harness;
 mod logs;
 mod recording;
 mod secrets;
+mod sections;
 mod tls;
 
 // The two ends of the wire are those of the end-to-end tests. By path, because that crate depends on this one.

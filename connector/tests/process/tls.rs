@@ -140,7 +140,8 @@ async fn who_must_not_connect_is_refused_with_a_line_that_says_why() {
     clear.send(&write("demo", 1, &[("n", Particle::Integer(1))])).await.unwrap();
     clear.ack().await.unwrap_err();
     process.line_with(&["it speaks clear text to the TLS port; give the source a tls-name", "\"xdr\""]).await;
-    assert!(get(manage, "/healthz").await.is_err() || get(manage, "/healthz").await.unwrap().1.is_empty());
+    // Closed with what it said unread, which is an error and not an end to who said it.
+    get(manage, "/healthz").await.unwrap_err();
     process.line_with(&["it speaks clear-text HTTP to the TLS port; ask with https://", "\"manage\""]).await;
 
     // And those who may: a name among the alternative ones, a common name, any name for management.
@@ -298,6 +299,22 @@ routing: {{mode: skip}}
     assert_eq!(code, Some(0), "{text}");
     let warning = "connector.yml:4: service.tls.certificate-file: the certificate of CN=expired expired on Fri, 01 Jan 2021";
     assert!(text.contains(warning), "{text}");
+    let folder = Folder::with(&format!(
+        "destinations:
+  orders:
+    urls: ['https://localhost/']
+    tls: {{ca-file: {0}/ca.pem, certificate-file: {0}/expired.pem, key-file: {0}/expired.key}}
+format: json
+routing: {{mode: static, destination: orders}}
+",
+        chains.folder().display()
+    ));
+    let output = command(["check".as_ref(), "--config".as_ref(), folder.config().as_os_str()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let warning =
+        "connector.yml:4: destinations.orders.tls.certificate-file: the certificate of CN=expired expired on";
+    assert!(output.status.success() && text.contains(warning), "{text}");
+
     let (code, text) = said("check", "server.pem", "server.key");
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("(TLS 1.2 and 1.3 as CN=server, valid until Thu, 01 Jan 2099"), "{text}");

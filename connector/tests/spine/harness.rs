@@ -105,6 +105,7 @@ pub struct Setup {
     pub held_max: usize,
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
+    pub format: Format,
 }
 
 impl Setup {
@@ -117,6 +118,11 @@ impl Setup {
             held_max: 32_768,
             batching: None,
             record_ordering: None,
+            format: Format::FlatJson {
+                metadata_key: "meta".to_owned(),
+                durable: DurableMember::Always,
+                rules: JsonRules::default(),
+            },
         }
     }
 
@@ -149,13 +155,8 @@ impl Setup {
         for name in &names {
             config.destinations.insert(name.clone(), unused_destination());
         }
-        let format = Format::FlatJson {
-            metadata_key: "meta".to_owned(),
-            durable: DurableMember::Always,
-            rules: JsonRules::default(),
-        };
         config.root = Sections {
-            format: Some(format),
+            format: Some(self.format),
             routing: Some(Routing::To(names.clone())),
             batching: self.batching,
             record_ordering: self.record_ordering,
@@ -267,6 +268,11 @@ pub fn record_with_digest(set: Option<&str>, digest: [u8; 20], n: i64) -> Vec<u8
 
 /// A version of a record, last updated at `lut_unix_ms`.
 pub fn version(set: Option<&str>, digest: [u8; 20], n: i64, lut_unix_ms: u64) -> Vec<u8> {
+    version_holding(set, digest, &Particle::Integer(n), lut_unix_ms)
+}
+
+/// A version of a record with any value in bin `n`.
+pub fn version_holding(set: Option<&str>, digest: [u8; 20], n: &Particle<'_>, lut_unix_ms: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let head = Head {
         change: Change::Replace,
@@ -279,7 +285,7 @@ pub fn version(set: Option<&str>, digest: [u8; 20], n: i64, lut_unix_ms: u64) ->
         lut_unix_ms: Some(lut_unix_ms),
     };
     let mut message = Message::begin(&mut bytes, &head);
-    message.bin(b"n", &Particle::Integer(n));
+    message.bin(b"n", n);
     message.finish();
     bytes
 }

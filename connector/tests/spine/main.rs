@@ -4,6 +4,7 @@
 
 mod acks;
 mod batches;
+mod formats;
 mod harness;
 mod order;
 mod ordering;

@@ -95,3 +95,55 @@ impl Meaning<'_> {
         known
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use adapters::tls::Version;
+
+    use crate::config::parse;
+
+    const TLS: &str = "certificate-file: a.pem, key-file: /b.key";
+
+    #[test]
+    fn only_what_is_asked_for_opens_and_each_port_once() {
+        let with_tls = |ports: &str| format!("port: {ports}, {TLS}");
+        for (service, sections, clear, tls) in [
+            (format!("tls: {{{}}}", with_tls("8943")), "", vec![], vec![8943]),
+            (
+                format!("port: 8901, tls: {{{}}}", with_tls("[8943, 9943]")),
+                "9943: {}",
+                vec![8901],
+                vec![8943, 9943],
+            ),
+            (format!("port: 9943, tls: {{{}}}", with_tls("8943")), "9943: {}", vec![9943], vec![8943]),
+            (format!("port: 8901, tls: {{{}}}", with_tls("8943")), "9943: {}", vec![8901, 9943], vec![8943]),
+            ("tls: null".to_owned(), "9943: {}", vec![8080, 9943], vec![]),
+        ] {
+            let text =
+                format!("service: {{{service}}}\nport-based-config: {{{sections}}}\nrouting: {{mode: skip}}");
+            let found = parse(&text, Path::new("")).unwrap().config.service;
+            assert_eq!(
+                (found.ports, found.tls.map_or_else(Vec::new, |tls| tls.ports)),
+                (clear, tls),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn defaults_and_paths_come_from_around() {
+        let text = format!(
+            "service: {{address: 127.0.0.1, tls: {{port: 1, {TLS}, ca-file: c, allowed-peer-names: d, \
+             protocols: TLSv1.3}}}}\nrouting: {{mode: skip}}"
+        );
+        let tls = parse(&text, Path::new("/etc/esp")).unwrap().config.service.tls.unwrap();
+        assert_eq!(tls.addresses, ["127.0.0.1"]);
+        assert_eq!(tls.certificate_file, PathBuf::from("/etc/esp/a.pem"));
+        assert_eq!(tls.key_file, PathBuf::from("/b.key"));
+        assert_eq!(tls.protocols, [Version::Tls13]);
+        let clients = tls.clients.unwrap();
+        assert_eq!((clients.ca_file, clients.allowed_names), ("/etc/esp/c".into(), vec!["d".to_owned()]));
+    }
+}
