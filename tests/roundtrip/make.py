@@ -51,7 +51,8 @@ NO_GEOJSON = [
     b'{"a":"\n"}', b'{"a":"\xff"}', b'\xff{"a":1}', b'\xef\xbb\xbf{"a":1}', b'{"\xed\xa0\x80":1}', b'{"a":1}{"a":1}',
 ]  # fmt: skip
 RAW_TYPES = ["blob", "blob", "blob", "hll", "java_blob", "csharp_blob", "python_blob", "ruby_blob", "php_blob", "erlang_blob", "vector", "unknown", "unknown_high"]
-TTLS = [0, 0, 0xFFFFFFFF, 0xFFFFFFFE, 1, 3600, 315_360_000, 315_360_001, 500_000_000, 0xFFFFFFFD]
+TTLS = [0, 0xFFFFFFFF, 0xFFFFFFFE, 1, 3600, 315_360_000, 315_360_001, 500_000_000]
+TTL_MAX = 0xFFFFFFFD
 DELETE, DURABLE = 0x02, 0x10
 TOP_DEPTH = 3
 
@@ -161,7 +162,7 @@ class Maker:
         names = {}
         while len(names) < count:
             if self.chance(0.01):
-                name = self.random.choice(["\udcff", "a\udcc3", "_meta", "\u4f60\u597d\u4f60\u597d\u4f60", '"', "\\n", "msg", "key"])
+                name = self.random.choice(["\udcff", "a\udcc3", "_meta", "\u4f60\u597d\u4f60\u597d\u4f60", '"', "\\n", "msg", "key", "metadata"])
             else:
                 name = f"b{len(names)}"
             names[name] = None
@@ -193,12 +194,52 @@ class Maker:
             "kind": "as_msg",
             "event": "delete" if delete else "write",
             "info2": info2,
-            "generation": self.random.choice([0, 1, 2, 65_535, 65_536, 2**31 - 1, 2**31, 2**32 - 1]),
-            "record_ttl": self.random.choice(TTLS),
+            "generation": self.random.choice([2**31, 2**32 - 1] if self.chance(0.02) else [0, 1, 2, 65_535, 65_536, 2**31 - 1]),
+            "record_ttl": TTL_MAX if self.chance(0.02) else self.random.choice(TTLS),
             "record": self.identity(),
             "ops": [{"op": "write", "bin": name, "value": value} for name, value in bins.items()],
             "compressed": self.chance(0.1),
         }
+
+    def order(self):
+        """A record for orders.avsc: some of its bins, most of them as its fields want them."""
+        makers = {
+            "order_id": self.integer,
+            "customer": self.string,
+            "status": lambda: self.word("unknown", "new", "paid", "shipped", "shipped", "paid", "lost"),
+            "total": lambda: self.double() if self.chance(0.7) else self.integer(),
+            "express": self.boolean,
+            "items": lambda: {"type": "list", "flags": 0, "items": [self.item() for _ in range(self.random.randint(0, 4))]},
+            "labels": self.labels,
+            "receipt": self.raw,
+        }
+        bins = {}
+        for name in self.random.sample(list(makers), self.random.randint(0, len(makers))):
+            bins[name] = {"type": "null"} if self.chance(0.03) else self.bin() if self.chance(0.02) else makers[name]()
+        return self.record(bins)
+
+    def word(self, *words):
+        raw = self.random.choice(words).encode()
+        return {"type": "string", "value": raw.decode(), "raw": raw}
+
+    def item(self):
+        entries = [(self.word("sku"), self.string())] if self.chance(0.98) else []
+        if self.chance(0.7):
+            entries.append((self.word("count"), {"type": "integer", "value": self.random.choice([0, 7, 2**31 - 1, -(2**31), 2**31])}))
+        if self.chance(0.3):
+            entries.append((self.word("note"), {"type": "nil"} if self.chance(0.5) else self.string()))
+        if self.chance(0.01):
+            entries.append((self.word("colour"), self.string()))
+        self.random.shuffle(entries)
+        return {"type": "map", "flags": self.random.choice([0, 1]), "entries": entries}
+
+    def labels(self):
+        entries = {}
+        for _ in range(self.random.randint(0, 5)):
+            key = self.integer() if self.chance(0.2) else self.string()
+            value = self.double() if self.chance(0.01) else self.random.choice([self.string, self.integer, lambda: {"type": "nil"}])()
+            entries.setdefault(wire.packed(key), (key, value))
+        return {"type": "map", "flags": 1, "entries": list(entries.values())}
 
     def large(self):
         """What needs the widest forms of counts and lengths."""
@@ -220,7 +261,7 @@ def records(seed, count):
     """Names and records: a few large ones, and as many others as make `count`."""
     maker = Maker(seed)
     large = [maker.record(bins) for bins in maker.large()]
-    others = (maker.record() for _ in range(count - len(large)))
+    others = (maker.order() if maker.chance(0.2) else maker.record() for _ in range(count - len(large)))
     return [(f"made-{index:05}", record) for index, record in enumerate([*large, *others])]
 
 

@@ -8,6 +8,8 @@ for each record its name, whether it was written, and the body or why it was ref
 as it has to be: a body that says something else, a record refused without need, or one written that must not be.
 """
 
+import concurrent.futures
+import functools
 import json
 import pathlib
 import pickle
@@ -19,26 +21,32 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "fixtures" / "format"))
 
 import generate  # noqa: E402
+import read_avro  # noqa: E402
 import read_json  # noqa: E402
 import read_message_pack  # noqa: E402
 from read_json import Rules, difference  # noqa: E402
 
 
 class Format:
-    """How a format is read, one record or a batch of them, and what it has to say. A variant of another format, which
-    has no batches, is tried on some of the records only."""
+    """How a format is read, one record or a batch of them, and what it has to say."""
 
-    def __init__(self, expected, read, batches=()):
-        self.expected, self.read, self.batches = expected, read, dict(batches)
+    def __init__(self, expected, read, batches=(), variant=False):
+        self.expected, self.read, self.batches, self.variant = expected, read, dict(batches), variant
 
     def records(self, all):
-        return all if self.batches else SOME
+        return SOME if self.variant else all
 
 
 def json_format(say, batches=(), **rules):
-    return Format(lambda notification: say(notification, Rules(**rules)), read_json.read, batches)
+    return Format(lambda notification: say(notification, Rules(**rules)), read_json.read, batches, variant=bool(rules))
 
 
+def avro_format(say, read_all, batch, variant=False):
+    return Format(say, read_avro.one(read_all), {batch: read_all}, variant)
+
+
+ALL_TYPES = read_avro.Schema("all-types.avsc")
+ORDERS = read_avro.Schema("orders.avsc")
 # By the name of the file. The settings are those of ../e2e/roundtrip.rs.
 FORMATS = {
     "json": json_format(read_json.typed_json, read_json.BATCHES),
@@ -47,9 +55,17 @@ FORMATS = {
     "flat-json": json_format(read_json.flat_json, read_json.BATCHES),
     "flat-json-nan-error-durable-when-true": json_format(read_json.flat_json, nan="error", durable="when-true"),
     "message-pack": Format(read_message_pack.message_pack, read_message_pack.read, read_message_pack.BATCHES),
+    "avro": avro_format(read_avro.all_types, ALL_TYPES.read_all, "concatenated"),
+    "avro-file": avro_format(read_avro.all_types, ALL_TYPES.read_file, "file", variant=True),
+    "avro-order": avro_format(read_avro.order, ORDERS.read_all, "concatenated"),
+    "avro-order-single-object": avro_format(read_avro.order, ORDERS.read_single_objects, "concatenated"),
+    "avro-order-file": avro_format(read_avro.order, ORDERS.read_file, "file"),
 }
 # So many of the records are tried in variants, and so many of those that can be written in batches.
 SOME = 2_000
+# Formats that take nearly everything, and how many records they must have taken for this to mean something.
+FOR_ALL = ("json", "flat-json", "message-pack", "avro")
+READ_BACK_MIN = 10_000
 SHOWN_MAX = 10
 LINE_MAX = 500
 
@@ -110,21 +126,28 @@ def bodies(path):
 
 
 def check_batches(label, read, path, expected):
-    """All batches together must hold what was expected, in order."""
+    """All batches together must hold what was expected, in order. What was seen, and what is wrong."""
     found, count = [], 0
     for body in bodies(path):
         count += 1
         try:
             found += read(body)
         except ValueError as error:
-            return [f"{label}: cannot be read: {error} in {body[:200]}"]
+            return f"{label}: unreadable", [f"{label}: cannot be read: {error} in {body[:200]}"]
     different = difference(expected, found)
-    print(f"{label}: {len(found)} records read back from {count} batches")
-    return [f"{label}: {different}"] if different else []
+    return f"{label}: {len(found)} records read back from {count} batches", [f"{label}: {different}"] if different else []
 
 
-def check(name, format, folder, messages):
-    wrong, refused, seen, holds = [], 0, set(), []
+@functools.cache
+def all_messages(folder):
+    """What the records hold, by name; loaded once in each process."""
+    return {**dict(vectors()), **dict(pickle.loads(folder.joinpath("records.pickle").read_bytes()))}
+
+
+def check(name, folder):
+    """What was seen, and what is wrong."""
+    messages = all_messages(folder)
+    format, wrong, refused, seen, holds = FORMATS[name], [], 0, set(), []
     for record, written, body in outcomes(folder / f"{name}.bodies"):
         expected, refusal = expectation(format, messages[record])
         different = complaint(format, expected, refusal, written, body)
@@ -137,21 +160,27 @@ def check(name, format, folder, messages):
             wrong.append(f"{name}: {record}: {different}")
     if len(seen) != format.records(len(messages)):
         wrong.append(f"{name}: {len(seen)} records, expected {format.records(len(messages))}")
-    print(f"{name}: {len(seen)} records, {len(seen) - refused} read back, {refused} refused as they must be, {len(wrong)} wrong")
+    if name in FOR_ALL and len(holds) < READ_BACK_MIN:
+        wrong.append(f"{name}: only {len(holds)} records can be written, expected {READ_BACK_MIN}")
+    lines = [f"{name}: {len(seen)} records, {len(holds)} read back, {refused} refused as they must be, {len(wrong)} wrong"]
     for batch, read in format.batches.items():
-        wrong += check_batches(f"{name} {batch}", read, folder / f"{name}.{batch}.batches", holds[:SOME])
-    return wrong
+        line, wrong_here = check_batches(f"{name} {batch}", read, folder / f"{name}.{batch}.batches", holds[:SOME])
+        lines.append(line)
+        wrong += wrong_here
+    return lines, wrong
 
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    messages = dict(vectors())
-    messages.update(pickle.loads(folder.joinpath("records.pickle").read_bytes()))
     written = {path.stem for path in folder.glob("*.bodies")}
     wrong = [f"{name}: nobody here can read this format" for name in written - FORMATS.keys()]
     wrong += [f"{name}: not written" for name in FORMATS.keys() - written]
-    for name in sorted(written & FORMATS.keys()):
-        wrong += check(name, FORMATS[name], folder, messages)
+    with concurrent.futures.ProcessPoolExecutor() as readers:
+        checks = [readers.submit(check, name, folder) for name in sorted(written & FORMATS.keys())]
+        for done in checks:
+            lines, wrong_here = done.result()
+            print("\n".join(lines))
+            wrong += wrong_here
     print("\n".join(line[:LINE_MAX] for line in wrong[:SHOWN_MAX]))
     return 1 if wrong else 0
 

@@ -209,6 +209,8 @@ def difference(expected, found):
             if different:
                 return f".{index}{different}"
         same = True
+    elif kind is dict:
+        return difference(list(expected.items()), list(found.items()))
     else:
         same = expected == found
     return None if same else f": {found!r:.200}, expected {expected!r:.200}"
