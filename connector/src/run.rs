@@ -24,6 +24,7 @@ use crate::{
     listener::{self, Listener, Reception},
     logging::{self, LogHandle},
     metrics::Metrics,
+    ordering::LutCache,
     recorder::Recorder,
     retry::RetryPolicy,
     route::{RouteError, Router},
@@ -146,7 +147,7 @@ pub async fn run(
         acceptor.introduce();
         reloading.spawn(acceptor.watch(options.tls_reload));
     }
-    let view = Arc::new(view(&config, &shared, &options, acceptors, &stopping));
+    let view = Arc::new(view(&config, &shared, &options, acceptors, router.lut_caches().to_vec(), &stopping));
     for listener in &listeners.manage {
         if let Ok(address) = listener.local_addr() {
             info!(%address, tls = listener.tls.is_some(), "listening for management requests");
@@ -252,6 +253,7 @@ fn view(
     shared: &Arc<Shared>,
     options: &Options,
     tls: Vec<Arc<Acceptor>>,
+    lut_caches: Vec<Arc<LutCache>>,
     stopping: &watch::Receiver<bool>,
 ) -> View {
     let window = Arc::clone(shared);
@@ -284,6 +286,7 @@ fn view(
             if *stopping.borrow() { Readiness::NotReady("stopping".to_owned()) } else { Readiness::Ready }
         }),
         tls,
+        lut_caches,
         logs: options.logs.clone(),
     }
 }
