@@ -314,10 +314,8 @@ impl Lane {
         self.stats.records_delivered.fetch_add(delivered, Ordering::Relaxed);
         self.stats.retries.fetch_add(retried, Ordering::Relaxed);
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
-        let sooner = match (retried, state.queue.next_wake(now)) {
-            (0, _) | (_, None) => false,
-            (_, Some(at)) => state.wake_at.is_none_or(|wake_at| at < wake_at),
-        };
+        let parked_until = if retried > 0 { state.queue.next_wake(now) } else { None };
+        let sooner = parked_until.is_some_and(|at| state.wake_at.is_none_or(|wake_at| at < wake_at));
         self.gauge(&state);
         drop(state);
         if sooner {
@@ -341,11 +339,19 @@ impl Lane {
     async fn watch_clock(self: Arc<Self>) {
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         while !self.closed.load(Ordering::Acquire) {
-            let wake_at = {
+            // One look at the clock for both, or what falls due between two of them is nobody's.
+            let (calls, wake_at) = {
+                let now = now();
                 let mut state = self.lock();
-                state.wake_at = state.queue.next_wake(now());
-                state.wake_at
+                let held = state.queue.held();
+                state.admission.tick(held, now);
+                let calls = state.queue.wake(now);
+                state.wake_at = state.queue.next_wake(now);
+                (calls, state.wake_at)
             };
+            for _ in 0..calls {
+                self.work.notify_one();
+            }
             let wait = async {
                 match wake_at {
                     Some(wake_at) => tokio::time::sleep_until(wake_at.into()).await,
@@ -356,15 +362,6 @@ impl Lane {
                 () = wait => {}
                 () = self.sooner.notified() => {}
                 _ = tick.tick() => {}
-            }
-            let now = now();
-            let mut state = self.lock();
-            let held = state.queue.held();
-            state.admission.tick(held, now);
-            let calls = state.queue.wake(now);
-            drop(state);
-            for _ in 0..calls {
-                self.work.notify_one();
             }
         }
     }
