@@ -189,3 +189,28 @@ fn a_table_that_sends_nothing_anywhere_is_told() {
     let warnings = parse(text, Path::new("")).unwrap().warnings;
     assert!(warnings[0].message.starts_with("NO RECORD GOES ANYWHERE"), "{warnings:?}");
 }
+
+#[test]
+fn each_section_goes_by_its_own_innermost_level() {
+    let text = "destinations: {a: {urls: ['http://h/']}}
+format: json
+routing: {mode: static, destination: a}
+batching: {max-records: 1}
+bin-transforms: {map: {root: x}}
+record-ordering: {lut-cache-ttl-seconds: 1}
+port-based-config: {9901: {record-ordering: {lut-cache-ttl-seconds: 2}, batching: {max-records: 2}}}
+namespaces: {n: {batching: {max-records: 3}, sets: {s: {format: msgpack, bin-transforms: {map: {set: x}}}}}}";
+    let config = parse(text, Path::new("")).unwrap().config;
+    let at = |port, namespace, set| {
+        let found = config.effective(Scope { port, namespace, set });
+        let bins = found.bin_transforms.unwrap().map.keys().next().unwrap().clone();
+        let ttl = found.record_ordering.unwrap().lut_cache_ttl.as_secs();
+        (found.format == Some(&Format::MessagePack), found.batching.unwrap().max_records.get(), bins, ttl)
+    };
+    let expected = |packed, records, bins: &str, ttl| (packed, records, bins.to_owned(), ttl);
+    assert_eq!(at(None, None, None), expected(false, 1, "root", 1));
+    assert_eq!(at(None, Some("n"), None), expected(false, 3, "root", 1));
+    assert_eq!(at(None, Some("n"), Some("s")), expected(true, 3, "set", 1));
+    assert_eq!(at(Some(9901), None, None), expected(false, 2, "root", 2));
+    assert_eq!(at(Some(9901), Some("n"), Some("s")), expected(true, 3, "set", 2));
+}
