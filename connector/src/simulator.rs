@@ -19,6 +19,7 @@ pub mod particle;
 pub mod random;
 mod shipper;
 mod source;
+mod stale;
 mod totals;
 pub mod workload;
 

@@ -60,8 +60,8 @@ struct Findings {
 }
 
 impl Findings {
-    /// Writes carry their identity in two bins. Deletes carry no bins: their user key is the number, their
-    /// generation, if the format has it, the version.
+    /// Writes carry their identity in two bins. Deletes carry no bins: their user key is the number, or holds its
+    /// digits; their generation, if the format has it, is the version.
     fn identity(&self) -> Option<Identity> {
         let id = u64::try_from(self.id.or(self.user_key)?).ok()?;
         let version = match self.version.or(self.generation) {
@@ -71,6 +71,11 @@ impl Findings {
         };
         Some(Identity { id, version })
     }
+}
+
+/// A number in decimal digits.
+fn digits(text: &[u8]) -> Option<i64> {
+    str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 use super::{
     Settings, Tls,
     command::CommandError,
-    workload::{BinType, Workload},
+    workload::{BinType, KeyType, Workload},
 };
 
 /// Plays an Aerospike cluster that ships to a connector by XDR, and tells what became of every record.
@@ -33,6 +33,9 @@ pub struct SimulateArgs {
     /// Share of the records whose last change is a delete, half of them durable.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub deletes: f64,
+    /// Share of the versions after which the one before is shipped once more: half of those at once, half later.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share, requires = "keys")]
+    pub stale_share: f64,
     /// Share of the messages offered to compression.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub compress: f64,
@@ -42,6 +45,9 @@ pub struct SimulateArgs {
     /// Sets the records are spread over; an empty name is no set.
     #[arg(long, value_name = "NAME,…", default_value = "demo", value_delimiter = ',', value_parser = set)]
     pub sets: Vec<String>,
+    /// Types of the user keys the records are spread over.
+    #[arg(long, value_name = "TYPE,…", default_value = "integer", value_delimiter = ',')]
+    pub key_types: Vec<KeyType>,
     /// Bins of each record, besides its number `id` and its version `v`.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub bins: u16,
@@ -93,6 +99,9 @@ pub struct SimulateArgs {
     /// At the end compare with what `receive --ledger` wrote to this file.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "ledger")]
     pub account: Option<PathBuf>,
+    /// With --account: an older version delivered after a newer one is a failure.
+    #[arg(long, requires = "account")]
+    pub ordered: bool,
     /// Print the report as one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -109,6 +118,9 @@ pub struct AccountArgs {
     /// Ledger file of the receiver.
     #[arg(value_name = "DELIVERED", value_hint = ValueHint::FilePath)]
     pub delivered: PathBuf,
+    /// An older version delivered after a newer one is a failure.
+    #[arg(long)]
+    pub ordered: bool,
     /// Print the account as one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -142,9 +154,11 @@ impl SimulateArgs {
                 keys: self.keys,
                 hot_share: self.hot_keys,
                 delete_share: self.deletes,
+                stale_share: self.stale_share,
                 compress_share: self.compress,
                 namespace: self.namespace.clone(),
                 sets: self.sets.clone(),
+                key_types: self.key_types.clone(),
                 bins: self.bins,
                 types: self.types.clone(),
                 value_bytes: self.value_bytes as usize,

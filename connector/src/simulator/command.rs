@@ -25,7 +25,7 @@ pub enum CommandError {
 
 impl SimulateArgs {
     /// Runs to the end, to the deadline, or to Ctrl-C. True when every change was acknowledged, and,
-    /// with `--account`, delivered.
+    /// with `--account`, delivered, and with `--ordered` in order.
     pub async fn execute(self) -> Result<bool, CommandError> {
         let settings = self.settings(now_unix_ms())?;
         let ledger = self.ledger.as_ref().map(|path| LedgerFile::replace(path, Side::Source)).transpose()?;
@@ -36,12 +36,12 @@ impl SimulateArgs {
             _ => None,
         };
         report(&summary, account.as_ref(), self.json);
-        Ok(summary.is_complete() && account.is_none_or(|account| account.lost == 0))
+        Ok(summary.is_complete() && account.is_none_or(|account| account.is_good(self.ordered)))
     }
 }
 
 impl AccountArgs {
-    /// Prints the account. True when nothing was lost.
+    /// Prints the account. True when nothing was lost, and with `--ordered` nothing came out of order.
     pub fn execute(&self) -> Result<bool, CommandError> {
         let account = ledger_file::account(&self.acked, &self.delivered)?;
         if self.json {
@@ -49,7 +49,7 @@ impl AccountArgs {
         } else {
             print_line(&account.to_string());
         }
-        Ok(account.lost == 0)
+        Ok(account.is_good(self.ordered))
     }
 }
 

@@ -146,6 +146,13 @@ pub struct Account {
     pub foreign: u64,
 }
 
+impl Account {
+    /// Whether nothing was lost and, if it matters, no older version came after a newer one.
+    pub fn is_good(&self, ordered: bool) -> bool {
+        self.lost == 0 && (!ordered || self.reordered == 0)
+    }
+}
+
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shipped, acked, delivered, duplicates, lost, reordered, early, foreign } = self;
@@ -218,6 +225,7 @@ mod tests {
         }
         let account = ledger.account();
         assert_eq!((account.delivered, account.duplicates, account.reordered), (2, 2, 1));
+        assert!(account.is_good(false) && !account.is_good(true));
     }
 
     #[test]

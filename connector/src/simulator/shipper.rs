@@ -18,6 +18,7 @@ use super::{
     latency::Latencies,
     ledger_file::{ACKED, Entry, SHIPPED},
     source::{Queued, Source},
+    stale::Stale,
     totals::Reaction,
 };
 
@@ -32,6 +33,7 @@ pub(super) struct Shipper {
     ring: VecDeque<InFlight>,
     /// Refused for now; in the order they fall due, because the pause is always the same.
     retries: VecDeque<(Instant, Queued)>,
+    stale: Stale,
     out: Vec<u8>,
     written: usize,
     entries: Vec<Entry>,
@@ -50,6 +52,8 @@ struct InFlight {
     shipped_us: u64,
     record: Queued,
     version: u32,
+    /// A newer version was shipped before: whatever the answer, nothing depends on it.
+    stale: bool,
 }
 
 /// Why a connection ended.
@@ -70,6 +74,7 @@ impl Shipper {
             waiting: VecDeque::with_capacity(depth),
             ring: VecDeque::with_capacity(depth),
             retries: VecDeque::new(),
+            stale: Stale::new(source.generator.workload()),
             out: Vec::with_capacity(2 * OUT_BYTES),
             written: 0,
             entries: Vec::new(),
@@ -133,6 +138,7 @@ impl Shipper {
         self.out.clear();
         self.written = 0;
         let source = &self.source;
+        self.ring.retain(|sent| !sent.stale);
         source.totals.reshipped.fetch_add(self.ring.len() as u64, Relaxed);
         let in_flight = self.ring.drain(..).map(|sent| sent.record);
         let again: Vec<Queued> = in_flight.filter(|record| source.take_back(record.id)).collect();
@@ -204,12 +210,16 @@ impl Shipper {
         if self.waiting.len() < room {
             self.source.dequeue(self.lane, room - self.waiting.len(), &mut self.waiting);
         }
-        if self.waiting.is_empty() {
-            return;
-        }
         let (bytes_before, ring_before) = (self.out.len(), self.ring.len());
         let shipped_us = self.source.now_us();
+        let mut stale_versions = 0;
         while self.has_room() {
+            if let Some((record, version)) = self.stale.due() {
+                self.source.generator.encode(record.id, version, record.digest, &mut self.out);
+                self.ring.push_back(InFlight { shipped_us, record, version, stale: true });
+                stale_versions += 1;
+                continue;
+            }
             let Some(record) = self.waiting.pop_front() else { break };
             let version = self.source.take(record.id);
             self.source.generator.encode(record.id, version, record.digest, &mut self.out);
@@ -217,9 +227,14 @@ impl Shipper {
             if self.source.ledger_file.is_some() {
                 self.entries.push(Entry { id: record.id.into(), version, mark: SHIPPED });
             }
-            self.ring.push_back(InFlight { shipped_us, record, version });
+            self.ring.push_back(InFlight { shipped_us, record, version, stale: false });
+            self.stale.after(record, version);
+        }
+        if self.ring.len() == ring_before {
+            return;
         }
         let totals = &self.source.totals;
+        totals.stale.fetch_add(stale_versions, Relaxed);
         totals.frames.fetch_add((self.ring.len() - ring_before) as u64, Relaxed);
         totals.bytes.fetch_add((self.out.len() - bytes_before) as u64, Relaxed);
     }
@@ -241,11 +256,14 @@ impl Shipper {
         while let Some(answer) = next_answer(input) {
             // What is no answer takes nothing off the ring: that record is still unanswered.
             let answered = answer.ok().and_then(|code| Some((code, self.ring.pop_front()?)));
-            let Some((code, InFlight { shipped_us, record, version })) = answered else {
+            let Some((code, InFlight { shipped_us, record, version, stale })) = answered else {
                 sound = false;
                 break;
             };
             self.source.totals.answers[usize::from(code)].fetch_add(1, Relaxed);
+            if stale {
+                continue;
+            }
             match Reaction::to(code) {
                 Reaction::Complete => {
                     self.source.ledger.acked(record.id.into(), version);

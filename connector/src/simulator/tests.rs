@@ -99,6 +99,33 @@ async fn any_other_code_is_an_abandoned_record() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stale_versions_come_after_newer_ones_and_nothing_depends_on_them() {
+    let keys = Workload { keys: 50, stale_share: 0.4, ..workload(4000) };
+    let newest: Mutex<HashMap<u64, u32>> = Mutex::default();
+    // Refuses what is stale for good, resets now and then, and delivers only what is new.
+    let in_order = move |seen: Seen| {
+        let mut newest = newest.lock().unwrap();
+        let newest = newest.entry(seen.id).or_default();
+        if seen.version < *newest {
+            return Reply::Code(if seen.version.is_multiple_of(2) { 8 } else { 2 });
+        }
+        *newest = seen.version;
+        Reply::Code(0)
+    };
+    let (summary, account, stand_in) = run_against(keys.clone(), in_order).await;
+    assert!(summary.is_complete() && summary.stale > 50, "{summary}");
+    assert_eq!((account.lost, account.reordered, account.early), (0, 0, 0), "{account}");
+    assert_eq!(summary.messages, account.shipped + summary.stale, "{summary}");
+    assert_eq!(stand_in.seen().len() as u64, summary.messages);
+
+    // Without order the same source is seen to be out of order.
+    let (summary, account, _) = run_against(keys, |_| Reply::Code(0)).await;
+    assert!(summary.is_complete(), "{summary}");
+    assert_eq!((account.lost, account.reordered), (0, summary.stale));
+    assert!(account.is_good(false) && !account.is_good(true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reset_ships_everything_unanswered_again() {
     let answered: Mutex<HashMap<usize, u32>> = Mutex::default();
     let reply = move |seen: Seen| {

@@ -25,6 +25,7 @@ pub(super) struct Totals {
     pub(super) timeouts: AtomicU64,
     pub(super) malformed: AtomicU64,
     pub(super) reshipped: AtomicU64,
+    pub(super) stale: AtomicU64,
     pub(super) probes: AtomicU64,
     pub(super) probe_failures: AtomicU64,
 }
@@ -44,6 +45,7 @@ impl Default for Totals {
             timeouts: zero(),
             malformed: zero(),
             reshipped: zero(),
+            stale: zero(),
             probes: zero(),
             probe_failures: zero(),
         }
@@ -115,6 +117,8 @@ pub struct Summary {
     pub malformed: u64,
     /// Messages in flight on connections that were closed; shipped again.
     pub reshipped: u64,
+    /// Older versions shipped again after a newer one. Whatever their answer, nothing depends on it.
+    pub stale: u64,
     /// Connections that send nothing, made every few seconds.
     pub probes: u64,
     /// Those that could not be made.
@@ -163,6 +167,7 @@ impl Summary {
             timeouts: totals.timeouts.load(Relaxed),
             malformed: totals.malformed.load(Relaxed),
             reshipped: totals.reshipped.load(Relaxed),
+            stale: totals.stale.load(Relaxed),
             probes: totals.probes.load(Relaxed),
             probe_failures: totals.probe_failures.load(Relaxed),
             ledger_write_failures: 0,
@@ -200,6 +205,9 @@ impl fmt::Display for Summary {
             self.messages,
             self.bytes as f64 / 1_048_576.0
         )?;
+        if self.stale > 0 {
+            writeln!(f, "stale        {} older versions shipped after newer ones", self.stale)?;
+        }
         writeln!(
             f,
             "acked        {} versions in {:.1} s, {:.0}/s",

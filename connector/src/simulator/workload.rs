@@ -20,12 +20,16 @@ pub struct Workload {
     pub hot_share: f64,
     /// Share of the records whose last change is a delete. Half of the deletes are durable.
     pub delete_share: f64,
+    /// Share of the versions after which the one before is shipped again.
+    pub stale_share: f64,
     /// Share of the messages offered to compression.
     pub compress_share: f64,
     /// Namespace of all records.
     pub namespace: String,
     /// Sets the records are spread over; an empty name is no set.
     pub sets: Vec<String>,
+    /// Types of the user keys the records are spread over.
+    pub key_types: Vec<KeyType>,
     /// Bins besides `id` and `v`.
     pub bins: u16,
     /// Types of those bins, in turn.
@@ -38,6 +42,15 @@ pub struct Workload {
     pub lut_unix_ms: u64,
 }
 
+/// Type of a user key. What is no integer holds the record's number in decimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum KeyType {
+    Integer,
+    String,
+    Blob,
+}
+
 /// Type of a generated bin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -46,10 +59,14 @@ pub enum BinType {
     Double,
     String,
     Blob,
+    /// A serialized Java object.
+    JavaBlob,
     Boolean,
     List,
+    OrderedList,
     Map,
     OrderedMap,
+    KeyValueMap,
     Geojson,
     Hll,
     /// The bin was deleted (changed-bins shipping).
@@ -107,9 +124,14 @@ impl Generator {
         (mix(seed ^ mix(change.into())) % u64::from(range)) as u32
     }
 
+    /// The settings.
+    pub(super) fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
     /// The identity of record `id`.
     pub fn digest(&self, id: u32) -> [u8; 20] {
-        encode::digest(self.set(id), UserKey::Integer(id.into()))
+        encode::digest(self.set(id), self.user_key(id, &mut itoa::Buffer::new()))
     }
 
     /// Whether this version of the record is its delete.
@@ -123,6 +145,7 @@ impl Generator {
         let Workload { compress_share, seed, lut_unix_ms, ref namespace, ref types, .. } = self.workload;
         let noise = mix(seed ^ (u64::from(id) << 32 | u64::from(version)));
         let delete = self.is_delete(id, version);
+        let mut digits = itoa::Buffer::new();
         let head = Head {
             change: match (delete, noise & 1) {
                 (false, _) => Change::Replace,
@@ -132,7 +155,7 @@ impl Generator {
             namespace: namespace.as_bytes(),
             set: self.set(id),
             digest,
-            user_key: Some(UserKey::Integer(id.into())),
+            user_key: Some(self.user_key(id, &mut digits)),
             generation: version,
             ttl_seconds: 0,
             lut_unix_ms: Some(lut_unix_ms + u64::from(version)),
@@ -170,19 +193,30 @@ impl Generator {
             BinType::Double => message.bin(name, &Particle::Double(number as f64 / 1024.0)),
             BinType::String => message.bin(name, &Particle::String(text)),
             BinType::Blob => message.bin(name, &Particle::Blob(text)),
+            BinType::JavaBlob => message.bin(name, &Particle::LanguageBlob(JAVA, text)),
             BinType::Boolean => message.bin(name, &Particle::Boolean(noise & 1 == 1)),
             BinType::List => {
                 let nested = Particle::Map { order: MapOrder::None, entries: &pairs };
                 let items = [items[0], items[1], items[2], items[3], nested];
                 message.bin(name, &Particle::List { ordered: false, items: &items });
             }
+            BinType::OrderedList => {
+                // As a server sorts them: by type, then by value.
+                let hll = Particle::Hll(&[0, 4, 0]);
+                let java = Particle::LanguageBlob(JAVA, word);
+                let sorted = [Particle::Null, items[2], items[0], items[1], Particle::Blob(word), java, hll];
+                let nested = Particle::List { ordered: true, items: &sorted };
+                message.bin(name, &Particle::List { ordered: true, items: &[nested] });
+            }
             BinType::Map => {
                 message.bin(name, &Particle::Map { order: MapOrder::None, entries: &pairs });
             }
-            BinType::OrderedMap => {
+            BinType::OrderedMap | BinType::KeyValueMap => {
+                let by_key = kind == BinType::OrderedMap;
+                let order = if by_key { MapOrder::Key } else { MapOrder::KeyValue };
                 let list = Particle::List { ordered: false, items: &items };
                 let entries = [pairs[0], (Particle::String(b"list"), list), pairs[1]];
-                message.bin(name, &Particle::Map { order: MapOrder::Key, entries: &entries });
+                message.bin(name, &Particle::Map { order, entries: &entries });
             }
             BinType::Geojson => {
                 let text = br#"{"type":"Point","coordinates":[4.9,52.4]}"#;
@@ -193,6 +227,19 @@ impl Generator {
                 message.bin(name, &Particle::Hll(&hll));
             }
             BinType::Deleted => message.bin(name, &Particle::Null),
+        }
+    }
+
+    fn user_key<'d>(&self, id: u32, digits: &'d mut itoa::Buffer) -> UserKey<'d> {
+        let types = &self.workload.key_types;
+        let type_ = match types.len() {
+            0 => KeyType::Integer,
+            count => types[(mix(self.workload.seed ^ KEY ^ u64::from(id)) % count as u64) as usize],
+        };
+        match type_ {
+            KeyType::Integer => UserKey::Integer(id.into()),
+            KeyType::String => UserKey::String(digits.format(id).as_bytes()),
+            KeyType::Blob => UserKey::Blob(digits.format(id).as_bytes()),
         }
     }
 
@@ -213,6 +260,9 @@ const HOT: u64 = 1;
 const DELETE: u64 = 2;
 const COMPRESS: u64 = 3;
 const SET: u64 = 4 << 56;
+const KEY: u64 = 5 << 56;
+/// Particle type of a Java object.
+const JAVA: u8 = 7;
 
 impl Default for Workload {
     fn default() -> Self {
@@ -221,9 +271,11 @@ impl Default for Workload {
             keys: 0,
             hot_share: 0.0,
             delete_share: 0.0,
+            stale_share: 0.0,
             compress_share: 0.0,
             namespace: "test".to_owned(),
             sets: vec!["demo".to_owned()],
+            key_types: vec![KeyType::Integer],
             bins: 2,
             types: vec![BinType::String, BinType::Integer],
             value_bytes: 64,

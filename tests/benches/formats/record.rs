@@ -14,7 +14,11 @@ pub(crate) fn frame(id: u64) -> Vec<u8> {
     let set = Some(&b"orders"[..]);
     let customer = format!("customer-{:08x}@shop.example.org", noise as u32);
     let name = format!("Zo\u{eb} {:016x} M\u{fc}ller", noise.rotate_left(9));
-    let address = format!("{} Rue de l'\u{c9}glise \"B\", 75{:03} Paris", noise % 200, noise % 1000);
+    let address = format!(
+        "{} Rue de l'\u{c9}glise \"B\", 75{:03} Paris, France; leave it with the neighbours on the second floor",
+        noise % 200,
+        noise % 1000
+    );
     let tags = ["new", "express", "gift-wrapped"].map(|tag| Particle::String(tag.as_bytes()));
     let sizes = [("depth", noise % 40), ("height", noise % 300), ("weight", noise % 70_000)]
         .map(|(side, size)| (Particle::String(side.as_bytes()), Particle::Integer(size as i64)));

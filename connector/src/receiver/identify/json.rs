@@ -1,6 +1,8 @@
 //! Both JSON formats: one object, arrays of them, or one after the other (lines).
 
-use super::{Findings, Identity, Malformed};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{Findings, Identity, Malformed, digits};
 
 /// Calls `each` for every notification in `body`, with its identity if it has one.
 pub(super) fn identify(body: &[u8], mut each: impl FnMut(Option<Identity>)) -> Result<(), Malformed> {
@@ -35,7 +37,7 @@ impl<'a> Scan<'a> {
                 b"gen" => found.generation = scan.integer()?,
                 b"key" if scan.peek() == Some(b'[') => scan.elements(|scan, index| {
                     if index == USER_KEY_AT {
-                        found.user_key = scan.integer()?;
+                        found.user_key = scan.user_key()?;
                         return Ok(());
                     }
                     scan.skip()
@@ -55,7 +57,7 @@ impl<'a> Scan<'a> {
         self.members(|scan, name| {
             match name {
                 b"msg" => found.is_delete = scan.string_value()? == Some(b"delete"),
-                b"userKey" => found.user_key = scan.integer()?,
+                b"userKey" => found.user_key = scan.user_key()?,
                 b"gen" => found.generation = scan.integer()?,
                 _ => scan.skip()?,
             }
@@ -118,12 +120,21 @@ impl<'a> Scan<'a> {
         self.expect(b']')
     }
 
+    /// Takes a user key: an integer, or its digits as text or, in Base64, as bytes.
+    fn user_key(&mut self) -> Result<Option<i64>, Malformed> {
+        if self.peek() != Some(b'"') {
+            return self.integer();
+        }
+        let text = self.string()?;
+        Ok(digits(text).or_else(|| digits(&STANDARD.decode(text).ok()?)))
+    }
+
     /// Takes a value; `None` when it is no integer of 64 bits.
     fn integer(&mut self) -> Result<Option<i64>, Malformed> {
         self.peek();
         let start = self.at;
         self.skip()?;
-        Ok(std::str::from_utf8(&self.body[start..self.at]).ok().and_then(|text| text.parse().ok()))
+        Ok(digits(&self.body[start..self.at]))
     }
 
     /// Takes a value; `None` when it is no string.
@@ -228,6 +239,12 @@ mod tests {
         let delete =
             r#"{"m":{"namespace":"shop","userKey":17,"digest":"U=","msg":"delete","gen":5,"durable":true}}"#;
         assert_eq!(all(delete), Ok(vec![Some((17, 5))]));
+        for key in ["\"17\"", "\"MTc=\""] {
+            let delete = format!(r#"{{"m":{{"userKey":{key},"msg":"delete","gen":5}}}}"#);
+            assert_eq!(all(&delete), Ok(vec![Some((17, 5))]), "{key}");
+            let delete = format!(r#"{{"msg":"delete","key":["n",null,"U=",{key}],"durable":true}}"#);
+            assert_eq!(all(&delete), Ok(vec![Some((17, LAST))]), "{key}");
+        }
         let unversioned = r#"{ "m" : { "userKey" : 17 , "gen":null, "msg" : "delete" } }"#;
         assert_eq!(all(unversioned), Ok(vec![Some((17, LAST))]));
     }

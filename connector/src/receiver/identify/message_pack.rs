@@ -1,6 +1,6 @@
 //! The `message-pack` format: one notification, or one after the other.
 
-use super::{Findings, Identity, Malformed};
+use super::{Findings, Identity, Malformed, digits};
 
 /// Calls `each` for every notification in `body`, with its identity if it has one.
 pub(super) fn identify(body: &[u8], mut each: impl FnMut(Option<Identity>)) -> Result<(), Malformed> {
@@ -14,10 +14,11 @@ pub(super) fn identify(body: &[u8], mut each: impl FnMut(Option<Identity>)) -> R
 /// The next thing in the bytes: a scalar, or the header of what holds others.
 enum Item<'a> {
     Integer(i64),
-    Text(&'a [u8]),
+    /// Text or bytes.
+    Raw(&'a [u8]),
     Array(u32),
     Map(u32),
-    /// Null, a boolean, a float, bytes, an extension, or an integer too large for 64 bits with a sign.
+    /// Null, a boolean, a float, an extension, or an integer too large for 64 bits with a sign.
     Other,
 }
 
@@ -53,7 +54,12 @@ impl<'a> Scan<'a> {
         for _ in 0..3 {
             self.skip()?;
         }
-        found.user_key = self.integer()?;
+        found.user_key = match self.item()? {
+            Item::Integer(integer) => Some(integer),
+            Item::Raw(text) => digits(text),
+            Item::Other => None,
+            Item::Array(_) | Item::Map(_) => return Err(self.expected("a user key")),
+        };
         Ok(())
     }
 
@@ -62,7 +68,7 @@ impl<'a> Scan<'a> {
         let Item::Array(count) = self.item()? else { return Err(self.expected("bins")) };
         for _ in 0..count {
             self.array(&[4], "a bin")?;
-            let Item::Text(name) = self.item()? else { return Err(self.expected("the name of a bin")) };
+            let Item::Raw(name) = self.item()? else { return Err(self.expected("the name of a bin")) };
             self.skip()?;
             self.skip()?;
             match name {
@@ -89,7 +95,7 @@ impl<'a> Scan<'a> {
             Item::Integer(integer) => return Ok(Some(integer)),
             Item::Array(length) => self.skip_values(length.into())?,
             Item::Map(length) => self.skip_values(2 * u64::from(length))?,
-            Item::Text(_) | Item::Other => {}
+            Item::Raw(_) | Item::Other => {}
         }
         Ok(None)
     }
@@ -107,7 +113,7 @@ impl<'a> Scan<'a> {
             match self.item()? {
                 Item::Array(length) => left += u64::from(length),
                 Item::Map(length) => left += 2 * u64::from(length),
-                Item::Integer(_) | Item::Text(_) | Item::Other => {}
+                Item::Integer(_) | Item::Raw(_) | Item::Other => {}
             }
         }
         Ok(())
@@ -119,20 +125,20 @@ impl<'a> Scan<'a> {
             0x00..=0x7f => Item::Integer(head.into()),
             0x80..=0x8f => Item::Map((head & 0x0f).into()),
             0x90..=0x9f => Item::Array((head & 0x0f).into()),
-            0xa0..=0xbf => Item::Text(self.take((head & 0x1f).into())?),
+            0xa0..=0xbf => Item::Raw(self.take((head & 0x1f).into())?),
             0xc1 => return Err(self.expected("MessagePack")),
             0xc0 | 0xc2 | 0xc3 => Item::Other,
             0xc4 | 0xd9 => {
                 let [length] = self.number()?;
-                self.text_or_bytes(head, length.into())?
+                Item::Raw(self.take(length.into())?)
             }
             0xc5 | 0xda => {
                 let length = u16::from_be_bytes(self.number()?);
-                self.text_or_bytes(head, length.into())?
+                Item::Raw(self.take(length.into())?)
             }
             0xc6 | 0xdb => {
                 let length = u32::from_be_bytes(self.number()?);
-                self.text_or_bytes(head, length)?
+                Item::Raw(self.take(length)?)
             }
             0xc7 => {
                 let [length] = self.number()?;
@@ -163,11 +169,6 @@ impl<'a> Scan<'a> {
             0xdf => Item::Map(u32::from_be_bytes(self.number()?)),
             0xe0..=0xff => Item::Integer((head as i8).into()),
         })
-    }
-
-    fn text_or_bytes(&mut self, head: u8, length: u32) -> Result<Item<'a>, Malformed> {
-        let content = self.take(length)?;
-        Ok(if head >= 0xd9 { Item::Text(content) } else { Item::Other })
     }
 
     /// A type byte, then the content.
@@ -233,6 +234,10 @@ mod tests {
         let many = [&write(b"\xa1k", &[VERSION, ID])[..], DELETE, &write(b"\x05", &[])].concat();
         assert_eq!(all(&many), Ok(vec![Some((70_000, 200)), Some((256, LAST)), Some((5, 7))]));
         assert_eq!(all(b""), Ok(vec![]));
+        for key in [&b"\xa217"[..], b"\xc4\x0217", b"\xd9\x0217"] {
+            let delete = [b"\x93\x01\x02\x92\x94\xa1n\xc0\xc4\x01d", key, b"\x00"].concat();
+            assert_eq!(all(&delete), Ok(vec![Some((17, LAST))]), "{key:?}");
+        }
     }
 
     #[test]
