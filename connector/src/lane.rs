@@ -17,6 +17,7 @@ use adapters::{Cause, Outcome, Outcomes, Payload, Report, SharedTarget};
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::warn;
 
+use self::told::Told;
 use crate::{
     admission::Admission,
     batch::BatchPolicy,
@@ -28,6 +29,7 @@ mod group;
 mod job;
 mod queue;
 mod timed;
+mod told;
 
 pub use self::job::{Job, Order, Tickets};
 use self::queue::{Pushed, Queue, Taken};
@@ -68,6 +70,7 @@ pub struct Lane {
     sooner: Notify,
     closed: AtomicBool,
     stats: Arc<LaneStats>,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -110,6 +113,7 @@ impl Lane {
             sooner: Notify::new(),
             closed: AtomicBool::new(false),
             stats,
+            told: Told::default(),
         })
     }
 
@@ -282,7 +286,11 @@ impl Lane {
         if self.closed.load(Ordering::Acquire) {
             // The queue knows nothing of these jobs any more.
             drop(state);
-            batch.drain(..).enumerate().for_each(|(index, job)| job.tickets.settle(outcome(index)));
+            for (index, job) in batch.drain(..).enumerate() {
+                let outcome = outcome(index);
+                self.told.undelivered(&self.name, &job.record, outcome, (job.attempts + 1, count), now);
+                job.tickets.settle(outcome);
+            }
             return;
         }
         let held = state.queue.held();
@@ -292,7 +300,7 @@ impl Lane {
         let troubled = state.failing.is_the_rule();
         // One for all, so that records that failed together come back together.
         let jitter = fastrand::f64();
-        let mut settled = Vec::new();
+        let (mut settled, mut undelivered) = (Vec::new(), Vec::new());
         let (mut delivered, mut retried) = (0, 0);
         for (index, mut job) in batch.drain(..).enumerate() {
             let outcome = outcome(index);
@@ -307,6 +315,9 @@ impl Lane {
                 }
             }
             delivered += u64::from(outcome == Outcome::Delivered);
+            if outcome != Outcome::Delivered {
+                undelivered.push((job.record, outcome, job.attempts));
+            }
             // A later version that may go now needs no call: this worker looks for work next.
             state.queue.finish(&job);
             settled.push((job.tickets, outcome));
@@ -325,6 +336,9 @@ impl Lane {
             0 => {}
             1 => self.room.notify_one(),
             _ => self.room.notify_waiters(),
+        }
+        for (record, outcome, attempts) in undelivered {
+            self.told.undelivered(&self.name, &record, outcome, (attempts, count), now);
         }
         for (tickets, outcome) in settled {
             match outcome {
