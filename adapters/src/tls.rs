@@ -58,13 +58,23 @@ fn client_config(tls: &Tls) -> Result<Built<ClientConfig>, BuildError> {
             let chain = certificates("certificate-file", certificate).map_err(within)?;
             let key = private_key(key).map_err(within)?;
             let identity = Identity::of(&chain);
-            let config = builder.with_client_auth_cert(chain, key).map_err(|error| {
-                problem("tls.key-file", format!("does not go with the certificate: {error}"))
-            })?;
+            let config = builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| problem("tls.key-file", unfit_key(&error)))?;
             Ok((config, identity))
         }
         (Some(_), None) => Err(problem("tls.key-file", "missing, but tls.certificate-file is given")),
         (None, Some(_)) => Err(problem("tls.certificate-file", "missing, but tls.key-file is given")),
+    }
+}
+
+/// Why a certificate and a key cannot be used together.
+pub fn unfit_key(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            "does not go with the certificate: it is the key of another one".to_owned()
+        }
+        other => format!("does not go with the certificate: {other}"),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use adapters::{
     BuildError,
-    tls::{Built, Identity, Reloading, authorities, certificates, offer, private_key},
+    tls::{Built, Identity, Reloading, authorities, certificates, offer, private_key, unfit_key},
 };
 use rustls::{
     ServerConfig,
@@ -194,9 +194,8 @@ fn settings(side: Side, tls: &ServerTls) -> Result<Built<ServerConfig>, BuildErr
     let chain = certificates("certificate-file", &tls.certificate_file)?;
     let key = private_key(&tls.key_file)?;
     let identity = Identity::of(&chain);
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| fail("key-file", format!("does not go with the certificate: {error}")))?;
+    let mut config =
+        builder.with_single_cert(chain, key).map_err(|error| fail("key-file", unfit_key(&error)))?;
     if side == Side::Manage {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is a test, but clippy looks for #[test] only")]
 
 mod client;
+mod documents;
 mod formats;
 mod python;
 mod roundtrip;

@@ -4,6 +4,8 @@
 
 use std::{
     fmt,
+    fs::File,
+    io::Read,
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -158,16 +160,32 @@ fn distinguished_name(name: &X509Name<'_>) -> String {
 }
 
 /// The parser's own messages show the line that they stumbled over, and that can be a key.
-fn unreadable(key: &str, file: &Path, error: &pem::Error, expected: &str) -> BuildError {
-    let file = file.display();
+fn unreadable(key: &str, path: &Path, error: &pem::Error, expected: &str) -> BuildError {
+    let file = path.display();
     problem(
         key,
         match error {
-            pem::Error::NoItemsFound => format!("{file} holds no PEM {expected}"),
+            pem::Error::NoItemsFound => format!("{file} holds no PEM {expected}{}", instead(path)),
             pem::Error::Io(error) => format!("cannot read {file}: {error}"),
             _ => format!("{file} is no sound PEM file; expected a PEM {expected}"),
         },
     )
+}
+
+/// What a file is that is no PEM, when that shows.
+fn instead(file: &Path) -> &'static str {
+    let mut start = [0; 4];
+    let read = File::open(file).and_then(|mut file| file.read_exact(&mut start));
+    match (read, start) {
+        (Ok(()), [0xfe, 0xed, 0xfe, 0xed]) => {
+            ": it is a Java key store; `keytool -importkeystore` turns it into PKCS12, and `openssl pkcs12` that into PEM"
+        }
+        // A sequence of a length that takes two bytes.
+        (Ok(()), [0x30, 0x82, ..]) => {
+            ": it is binary, such as PKCS12 or DER; `openssl pkcs12` or `openssl x509 -inform der` turns it into PEM"
+        }
+        _ => "",
+    }
 }
 
 pub(crate) fn problem(key: &str, problem: impl ToString) -> BuildError {
@@ -193,6 +211,11 @@ mod tests {
             text(Path::new("/nowhere/a.pem")).starts_with("certificate-file: cannot read /nowhere/a.pem:")
         );
         assert!(text(file("hello").path()).ends_with("holds no PEM certificate"));
+        let store = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(store.path(), [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]).unwrap();
+        assert!(text(store.path()).contains("holds no PEM certificate: it is a Java key store"));
+        std::fs::write(store.path(), [0x30, 0x82, 3, 1]).unwrap();
+        assert!(text(store.path()).contains("PKCS12"));
         let broken = file("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         assert!(text(broken.path()).contains("certificate 1 in "), "{}", text(broken.path()));
 

@@ -47,6 +47,16 @@ impl Effective<'_> {
             }
         }
     }
+
+    /// The destinations that such a record may be sent to.
+    pub fn destinations(&self) -> BTreeSet<&str> {
+        let names: Vec<_> = match self.routing {
+            None | Some(Routing::Skip) => Vec::new(),
+            Some(Routing::To(names)) => vec![names],
+            Some(Routing::By(table)) => table.destinations.values().chain([&table.default]).collect(),
+        };
+        names.into_iter().flatten().map(String::as_str).collect()
+    }
 }
 
 impl Config {

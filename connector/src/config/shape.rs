@@ -201,7 +201,10 @@ impl<'s> Shape<'s, '_> {
             .flat_map(|(key, property)| [Some(key), property.get("x-alias").and_then(Value::as_str)])
             .flatten()
             .collect();
-        let hint = if let Some(near) = nearest(&entry.key, known.iter().copied()) {
+        let hint = if path == HELM_VALUES {
+            "this is a file of values for the vendor's Helm chart; what stands under this key is the connector's file"
+                .to_owned()
+        } else if let Some(near) = nearest(&entry.key, known.iter().copied()) {
             format!("did you mean `{near}`?")
         } else if let Some(home) = self.home(&entry.key) {
             format!("it belongs {home}")
@@ -343,7 +346,12 @@ impl<'s> Shape<'s, '_> {
                 expected.push(words);
             }
         }
-        let message = format!("expected {}, found {}", expected.join(" or "), node.kind_name());
+        let mut message = format!("expected {}, found {}", expected.join(" or "), node.kind_name());
+        if let (["true or false"], Kind::Scalar { text, .. }) = (expected.as_slice(), &node.kind)
+            && let Some(meant) = old_boolean(text)
+        {
+            message.push_str(&format!("; write `{meant}`"));
+        }
         self.findings.problem(at.line, at.path, message);
         None
     }
@@ -426,3 +434,15 @@ fn to_json(node: &Node) -> Value {
         }
     }
 }
+
+/// What YAML 1.1, which Java programs read, takes for true and false besides those words.
+fn old_boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "y" => Some(true),
+        "no" | "off" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+/// The key of the vendor's Helm chart that holds the file of the connector.
+const HELM_VALUES: &str = "connectorConfig";

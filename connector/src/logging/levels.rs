@@ -39,6 +39,9 @@ impl Levels {
     pub(super) fn targets(&self) -> Targets {
         let root = self.0.get(ROOT).copied().unwrap_or(LevelFilter::INFO);
         let mut targets = Targets::new().with_default(root);
+        for module in TOLD_BY_US {
+            targets = targets.with_target(module, LevelFilter::OFF);
+        }
         for (logger, level) in &self.0 {
             for module in vendor_modules(logger).unwrap_or_default() {
                 targets = targets.with_target(*module, *level);
@@ -90,6 +93,8 @@ fn is_module_path(logger: &str) -> bool {
         })
 }
 
+/// Libraries that log each failure of a connection as an error, without saying whose it is. Our own lines do.
+const TOLD_BY_US: [&str; 1] = ["rustls_platform_verifier"];
 const ROOT: &str = "root";
 /// Most loggers with a level of their own: whoever can reach the management port can add them.
 pub(super) const LOGGERS_MAX: usize = 64;
@@ -114,6 +119,8 @@ mod tests {
         assert!(targets.would_enable("esp_connector::connection", &Level::TRACE));
         assert!(!targets.would_enable("esp_connector::lane", &Level::INFO));
         assert!(!targets.would_enable("hyper", &Level::INFO));
+        assert!(targets.would_enable("hyper", &Level::WARN));
+        assert!(!targets.would_enable("rustls_platform_verifier::verification::others", &Level::ERROR));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Telling {
             Ok(()) => return None,
         };
         self.told = lost;
-        Some(if lost > 0 { format!("{words}; {lost} lines lost so far") } else { words })
+        Some(if lost > 0 { format!("{words}; lines lost so far: {lost}") } else { words })
     }
 }
 
@@ -216,14 +216,14 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(telling.of(&Ok(()), at(0)), None);
         let said = telling.of(&full(true), at(0)).unwrap();
-        assert_eq!(said, "cannot write the log file a.log: no storage space; 1 lines lost so far");
+        assert_eq!(said, "cannot write the log file a.log: no storage space; lines lost so far: 1");
         assert_eq!(telling.of(&full(true), at(59)), None);
         let said = telling.of(&Ok(()), at(59)).unwrap();
-        assert_eq!(said, "the log file a.log is written again; 2 lines lost so far");
+        assert_eq!(said, "the log file a.log is written again; lines lost so far: 2");
         assert_eq!(telling.of(&Ok(()), at(61)), None);
         telling.counts.lost.fetch_add(5, Relaxed);
         let said = telling.of(&Ok(()), at(61)).unwrap();
-        assert_eq!(said, "the log file a.log is written slower than lines come; 7 lines lost so far");
+        assert_eq!(said, "the log file a.log is written slower than lines come; lines lost so far: 7");
         assert_eq!(telling.of(&full(false), at(62)), None);
     }
 }

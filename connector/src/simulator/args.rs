@@ -96,7 +96,7 @@ pub struct SimulateArgs {
     /// Write what was shipped and acknowledged to this file, replacing an earlier run's.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ledger: Option<PathBuf>,
-    /// At the end compare with what `receive --ledger` wrote to this file.
+    /// With --ledger: at the end compare with what `receive --ledger` wrote to this file.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "ledger")]
     pub account: Option<PathBuf>,
     /// With --account: an older version delivered after a newer one is a failure.

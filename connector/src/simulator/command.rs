@@ -15,8 +15,8 @@ use super::{
 /// Why `simulate` or `account` cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The certificates to trust.
-    #[error("--tls-ca: {0}")]
+    /// Certificates and keys.
+    #[error(transparent)]
     Tls(#[from] TlsError),
     /// A ledger file.
     #[error("ledger: {0}")]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use adapters::tls::{certificates, private_key};
+use adapters::tls::{certificates, private_key, unfit_key};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
@@ -36,7 +36,8 @@ impl Tls {
     /// Trusts the certificates in the PEM file `authorities`, for a connector called `name`; shows the certificate
     /// `identity`, the files of a chain and its key.
     pub fn load(authorities: &Path, name: &str, identity: Option<(&Path, &Path)>) -> Result<Self, TlsError> {
-        let fail = |problem: String| TlsError { path: authorities.to_path_buf(), problem };
+        let fail =
+            |problem: String| TlsError { option: "--tls-ca", path: authorities.to_path_buf(), problem };
         let mut roots = RootCertStore::empty();
         let trusted = CertificateDer::pem_file_iter(authorities).map_err(|e| fail(e.to_string()))?;
         for certificate in trusted {
@@ -56,10 +57,14 @@ impl Tls {
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
-                let fail = |problem: String| TlsError { path: chain.to_path_buf(), problem };
-                let shown = certificates("--tls-certificate", chain).map_err(|e| fail(e.problem))?;
-                let private = private_key(key).map_err(|e| fail(e.problem))?;
-                builder.with_client_auth_cert(shown, private).map_err(|e| fail(e.to_string()))?
+                let fail =
+                    |option, path: &Path, problem| TlsError { option, path: path.to_path_buf(), problem };
+                let shown = certificates("--tls-certificate", chain)
+                    .map_err(|e| fail("--tls-certificate", chain, e.problem))?;
+                let private = private_key(key).map_err(|e| fail("--tls-key", key, e.problem))?;
+                builder
+                    .with_client_auth_cert(shown, private)
+                    .map_err(|e| fail("--tls-key", key, unfit_key(&e)))?
             }
         };
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
@@ -74,8 +79,10 @@ impl fmt::Debug for Tls {
 
 /// Why TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
+#[error("{option}: {}: {problem}", path.display())]
 pub struct TlsError {
+    /// What named the file.
+    pub option: &'static str,
     /// The file of certificates.
     pub path: PathBuf,
     /// What is wrong.

@@ -10,6 +10,7 @@ use std::{
 use serde::{Serialize, Serializer};
 
 use super::latency::Latencies;
+use crate::wire::ack;
 
 /// Live counters, added to in bulk by every connection.
 #[derive(Debug)]
@@ -189,8 +190,10 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         let codes = |codes: &BTreeMap<u8, u64>| {
-            let all: Vec<String> =
-                codes.iter().map(|(code, count)| format!("{count} with result {code}")).collect();
+            let all: Vec<String> = codes
+                .iter()
+                .map(|(code, count)| format!("{count} with result {code} ({})", ack::name(*code)))
+                .collect();
             if all.is_empty() { "none".to_owned() } else { all.join(", ") }
         };
         writeln!(

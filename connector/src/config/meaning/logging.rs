@@ -20,6 +20,9 @@ impl Meaning<'_> {
             let message = "has no effect: without a `file` logs go to standard error";
             self.findings.note(self.tree.line_of(path), path, message);
         }
+        if file.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            self.problem("logging.file", "must not be empty; leave it out to log to standard error");
+        }
         let mut logging = Logging::from(file);
         logging.file = logging.file.map(|file| self.folder.join(file));
         // The vendor's file may name Java loggers that mean nothing here: no reason to refuse it.

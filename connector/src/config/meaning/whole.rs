@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use adapters::TargetConfig;
+
 use super::Meaning;
 use crate::config::{AvroEncoding, BatchBody, Config, Effective, Format, Scope, problem::join};
 
@@ -32,8 +34,29 @@ impl Meaning<'_> {
                            nowhere; add `routing: {mode: static, destination: …}`";
             self.findings.warn(0, "", message);
         } else {
+            self.given_up_together(config);
             for name in self.names.difference(&self.used).cloned().collect::<Vec<_>>() {
                 self.warn(&join("destinations", &name), "no route names it");
+            }
+        }
+    }
+
+    /// An answer is about a request: what it refuses for good takes the sound records beside it along.
+    fn given_up_together(&mut self, config: &Config) {
+        let batched = |name: &&String| {
+            config.scopes().any(|scope| {
+                let effective = config.effective(scope);
+                effective.batching.is_some_and(|batching| batching.enabled && batching.max_records.get() > 1)
+                    && effective.destinations().contains(name.as_str())
+            })
+        };
+        for (name, destination) in &config.destinations {
+            let TargetConfig::Http(http) = &destination.target;
+            if !http.http_permanent_status_codes.is_empty() && batched(&name) {
+                let path = format!("{}.http-permanent-status-codes", join("destinations", name));
+                let message = "gives up all records of a batch that is answered so, the sound ones too; turn batching off \
+                               for this destination, or leave this out";
+                self.warn(&path, message);
             }
         }
     }
