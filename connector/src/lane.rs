@@ -43,6 +43,8 @@ const SATURATED: Duration = Duration::from_secs(10);
 pub struct Limits {
     /// Requests in flight.
     pub workers: usize,
+    /// Records in a request.
+    pub batch_max: usize,
     /// Records held, in flight included.
     pub held_max: usize,
     /// Bytes of their bodies. The window bounds what is unanswered; a destination that hangs still holds what was
@@ -89,8 +91,7 @@ impl Lane {
         policies: Arc<[BatchPolicy]>,
         now: Instant,
     ) -> Arc<Self> {
-        let batch_max = policies.iter().map(|policy| policy.records_max).max().unwrap_or(1);
-        let admission = Admission::new(limits.workers, batch_max, limits.held_max, now);
+        let admission = Admission::new(limits.workers, limits.batch_max, limits.held_max, now);
         let stats = Arc::new(LaneStats::default());
         stats.capacity.store(admission.capacity() as u64, Ordering::Relaxed);
         Arc::new(Self {

@@ -154,7 +154,9 @@ mod tests {
 
     #[test]
     fn generations_fill_their_tables() {
-        for (records_max, expected) in [(0, 1), (3, 3), (7, 7), (8, 7), (14, 14), (27, 14), (28, 28), (31_250, 28_672)] {
+        for (records_max, expected) in
+            [(0, 1), (3, 3), (7, 7), (8, 7), (14, 14), (27, 14), (28, 28), (31_250, 28_672)]
+        {
             assert_eq!(filling(records_max), expected, "{records_max}");
             let mut table = Generation::default();
             table.reserve(expected);
