@@ -18,7 +18,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tracing::warn;
 
 use crate::{
-    admission::Admission,
+    admission::{Admission, Request},
     batch::BatchPolicy,
     metrics::LaneStats,
     retry::{Failing, RetryPolicy},
@@ -82,6 +82,13 @@ struct State {
     wake_at: Option<Instant>,
 }
 
+impl State {
+    /// Lets requests have as many records as the destination answers soon.
+    fn limit_batches(&mut self) {
+        self.queue.limit_batches(self.admission.batch_max());
+    }
+}
+
 impl Lane {
     /// A lane into `target` for jobs to which one of `policies` applies. Nothing runs before [`Lane::start`].
     pub fn new(
@@ -94,17 +101,19 @@ impl Lane {
         let admission = Admission::new(limits.workers, limits.batch_max, limits.held_max, now);
         let stats = Arc::new(LaneStats::default());
         stats.capacity.store(admission.capacity() as u64, Ordering::Relaxed);
+        let mut state = State {
+            queue: Queue::new(Arc::clone(&policies)),
+            admission,
+            failing: Failing::default(),
+            saturated_until: None,
+            wake_at: None,
+        };
+        state.limit_batches();
         Arc::new(Self {
             name,
             target,
             limits,
-            state: Mutex::new(State {
-                queue: Queue::new(Arc::clone(&policies)),
-                admission,
-                failing: Failing::default(),
-                saturated_until: None,
-                wake_at: None,
-            }),
+            state: Mutex::new(state),
             policies,
             work: Notify::new(),
             room: Notify::new(),
@@ -289,7 +298,11 @@ impl Lane {
         let held = state.queue.held();
         state.queue.request_ended(policy, count);
         state.failing.attempt(finished == 0);
-        state.admission.answered(count, finished, now.saturating_duration_since(start), held, now);
+        let took = now.saturating_duration_since(start);
+        let several = self.policies[policy].records_max > 1;
+        let request = Request { sent: count, delivered: finished, batch: several, took };
+        state.admission.answered(request, held, now);
+        state.limit_batches();
         let troubled = state.failing.is_the_rule();
         // One for all, so that records that failed together come back together.
         let jitter = fastrand::f64();
@@ -346,6 +359,7 @@ impl Lane {
                 let mut state = self.lock();
                 let held = state.queue.held();
                 state.admission.tick(held, now);
+                state.limit_batches();
                 let calls = state.queue.wake(now);
                 state.wake_at = state.queue.next_wake(now);
                 (calls, state.wake_at)

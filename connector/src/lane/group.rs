@@ -48,10 +48,11 @@ impl Group {
     }
 
     /// Whether a request may be made of what is here: always when none is in flight, otherwise only a full one or one
-    /// that has waited long enough.
-    pub(super) fn may_go(&self, policy: &BatchPolicy, now: Instant) -> bool {
+    /// that has waited long enough. At `batch_max` jobs it is full whatever the policy says.
+    pub(super) fn may_go(&self, policy: &BatchPolicy, batch_max: usize, now: Instant) -> bool {
         self.head().is_some_and(|head| {
             self.requests == 0
+                || self.len() >= batch_max
                 || policy.is_full(self.len(), self.bytes)
                 || policy.flush_at(head.entered, head.deadline) <= now
         })

@@ -21,6 +21,8 @@ use crate::{batch::BatchPolicy, notification::RecordId};
 #[derive(Debug)]
 pub(super) struct Queue {
     policies: Arc<[BatchPolicy]>,
+    /// Most records in any request, however many a policy allows.
+    batch_max: usize,
     /// Jobs that may go, by batch policy.
     groups: Vec<Group>,
     /// Groups that have any.
@@ -64,6 +66,7 @@ impl Queue {
         let groups = policies.iter().map(|_| Group::default()).collect();
         Self {
             policies,
+            batch_max: usize::MAX,
             groups,
             busy: Vec::new(),
             records: HashMap::default(),
@@ -73,6 +76,16 @@ impl Queue {
             in_flight: 0,
             superseded: 0,
         }
+    }
+
+    /// Sets the most records in a request, however many a policy allows; at least one. Ask for calls afterwards.
+    pub(super) fn limit_batches(&mut self, batch_max: usize) {
+        self.batch_max = batch_max;
+    }
+
+    /// Whether a request of a group could go now.
+    fn may_go(&self, index: usize, now: Instant) -> bool {
+        self.groups[index].may_go(&self.policies[index], self.batch_max, now)
     }
 
     /// Adds a job.
@@ -94,9 +107,9 @@ impl Queue {
                 let (index, policy) = (job.policy, &self.policies[job.policy]);
                 let flush_at = policy.flush_at(job.entered, job.deadline);
                 // Who could share a request with others relies on the call that was made for the first of them.
-                let called = policy.records_max > 1 && self.groups[index].may_go(policy, now);
+                let called = policy.records_max > 1 && self.may_go(index, now);
                 self.enter(index, |group| group.push(job));
-                match self.groups[index].may_go(&self.policies[index], now) {
+                match self.may_go(index, now) {
                     true if called => Pushed::Nothing,
                     true => Pushed::Work,
                     false => Pushed::Until(flush_at),
@@ -109,7 +122,7 @@ impl Queue {
     /// that became stale are not sent.
     pub(super) fn take(&mut self, now: Instant, batch: &mut Vec<Job>) -> Option<Taken> {
         while batch.is_empty() {
-            let may_go = |index: &&usize| self.groups[**index].may_go(&self.policies[**index], now);
+            let may_go = |index: &&usize| self.may_go(**index, now);
             let first = |index: &&usize| self.groups[**index].head().map(|head| head.deadline);
             let policy = *self.busy.iter().filter(may_go).min_by_key(first)?;
             self.fill(policy, now, batch);
@@ -126,7 +139,9 @@ impl Queue {
         let mut bytes = 0;
         while let Some(head) = self.groups[index].head() {
             let (needless, stale) = (!head.is_wanted(now), head.is_stale(now));
-            if !needless && !stale && !self.policies[index].fits(batch.len(), bytes, head.piece.len()) {
+            let fits = batch.len() < self.batch_max
+                && self.policies[index].fits(batch.len(), bytes, head.piece.len());
+            if !needless && !stale && !fits {
                 return;
             }
             let Some(job) = self.groups[index].pop() else { break };
@@ -147,15 +162,15 @@ impl Queue {
     /// Whether a request could go now that nobody was called for. New jobs that go alone each had their own call; later
     /// versions of records had none, and many may have become ready together.
     fn has_more_to_go(&self, now: Instant) -> bool {
-        self.busy.iter().map(|index| (&self.groups[*index], &self.policies[*index])).any(|(group, policy)| {
-            (policy.records_max > 1 || group.has_delayed()) && group.may_go(policy, now)
+        self.busy.iter().any(|&index| {
+            (self.policies[index].records_max > 1 || self.groups[index].has_delayed())
+                && self.may_go(index, now)
         })
     }
 
     /// Busy groups whose jobs can share requests.
-    fn batching(&self) -> impl Iterator<Item = (&Group, &BatchPolicy)> {
-        let groups = self.busy.iter().map(|index| (&self.groups[*index], &self.policies[*index]));
-        groups.filter(|(_, policy)| policy.records_max > 1)
+    fn batching(&self) -> impl Iterator<Item = usize> {
+        self.busy.iter().copied().filter(|&index| self.policies[index].records_max > 1)
     }
 
     /// A request of `jobs` jobs ended; each of them is finished or parked next.
@@ -213,12 +228,12 @@ impl Queue {
             alone += usize::from(self.policies[job.policy].records_max == 1);
             self.enter(job.policy, |group| group.push_delayed(job));
         }
-        alone + self.batching().filter(|(group, policy)| group.may_go(policy, now)).count()
+        alone + self.batching().filter(|&index| self.may_go(index, now)).count()
     }
 
     /// When [`Queue::wake`] is worth calling next.
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let flushes = self.batching().filter_map(|(group, policy)| group.flush_at(policy));
+        let flushes = self.batching().filter_map(|index| self.groups[index].flush_at(&self.policies[index]));
         // One that is due already had its call, and waits for a worker.
         let due = self.parked.first().map(|(due, _)| due);
         flushes.filter(|flush_at| *flush_at > now).chain(due).min()
