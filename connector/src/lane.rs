@@ -43,6 +43,8 @@ const SATURATED: Duration = Duration::from_secs(10);
 pub struct Limits {
     /// Requests in flight.
     pub workers: usize,
+    /// Records in a request.
+    pub batch_max: usize,
     /// Records held, in flight included.
     pub held_max: usize,
     /// Bytes of their bodies. The window bounds what is unanswered; a destination that hangs still holds what was
@@ -89,8 +91,7 @@ impl Lane {
         policies: Arc<[BatchPolicy]>,
         now: Instant,
     ) -> Arc<Self> {
-        let batch_max = policies.iter().map(|policy| policy.records_max).max().unwrap_or(1);
-        let admission = Admission::new(limits.workers, batch_max, limits.held_max, now);
+        let admission = Admission::new(limits.workers, limits.batch_max, limits.held_max, now);
         let stats = Arc::new(LaneStats::default());
         stats.capacity.store(admission.capacity() as u64, Ordering::Relaxed);
         Arc::new(Self {
@@ -314,10 +315,8 @@ impl Lane {
         self.stats.records_delivered.fetch_add(delivered, Ordering::Relaxed);
         self.stats.retries.fetch_add(retried, Ordering::Relaxed);
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
-        let sooner = match (retried, state.queue.next_wake(now)) {
-            (0, _) | (_, None) => false,
-            (_, Some(at)) => state.wake_at.is_none_or(|wake_at| at < wake_at),
-        };
+        let parked_until = if retried > 0 { state.queue.next_wake(now) } else { None };
+        let sooner = parked_until.is_some_and(|at| state.wake_at.is_none_or(|wake_at| at < wake_at));
         self.gauge(&state);
         drop(state);
         if sooner {
@@ -341,11 +340,19 @@ impl Lane {
     async fn watch_clock(self: Arc<Self>) {
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         while !self.closed.load(Ordering::Acquire) {
-            let wake_at = {
+            // One look at the clock for both, or what falls due between two of them is nobody's.
+            let (calls, wake_at) = {
+                let now = now();
                 let mut state = self.lock();
-                state.wake_at = state.queue.next_wake(now());
-                state.wake_at
+                let held = state.queue.held();
+                state.admission.tick(held, now);
+                let calls = state.queue.wake(now);
+                state.wake_at = state.queue.next_wake(now);
+                (calls, state.wake_at)
             };
+            for _ in 0..calls {
+                self.work.notify_one();
+            }
             let wait = async {
                 match wake_at {
                     Some(wake_at) => tokio::time::sleep_until(wake_at.into()).await,
@@ -356,15 +363,6 @@ impl Lane {
                 () = wait => {}
                 () = self.sooner.notified() => {}
                 _ = tick.tick() => {}
-            }
-            let now = now();
-            let mut state = self.lock();
-            let held = state.queue.held();
-            state.admission.tick(held, now);
-            let calls = state.queue.wake(now);
-            drop(state);
-            for _ in 0..calls {
-                self.work.notify_one();
             }
         }
     }

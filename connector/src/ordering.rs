@@ -54,7 +54,7 @@ impl LutCache {
             || Generations { younger: Generation::default(), elder: Generation::default(), since: now };
         Self {
             ttl,
-            generation_max: (records_max / SHARDS / 2).max(1),
+            generation_max: filling(records_max / SHARDS / 2),
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             forgotten: AtomicU64::new(0),
         }
@@ -108,6 +108,16 @@ impl LutCache {
 
 const SHARDS: usize = 16;
 
+/// The most records up to `records_max` that fill a hash table, which grows by doubling when seven in eight of its
+/// places are taken: one more would cost as much again.
+fn filling(records_max: usize) -> usize {
+    match records_max {
+        0 => 1,
+        1..=7 => records_max,
+        _ => (1 << (records_max / 7 * 8).ilog2()) / 8 * 7,
+    }
+}
+
 fn lock(shard: &Mutex<Generations>) -> MutexGuard<'_, Generations> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -140,6 +150,18 @@ mod tests {
         let mut digest = [0; 20];
         digest[..2].copy_from_slice(&n.to_le_bytes());
         RecordId::new(b"test", Digest(digest))
+    }
+
+    #[test]
+    fn generations_fill_their_tables() {
+        for (records_max, expected) in
+            [(0, 1), (3, 3), (7, 7), (8, 7), (14, 14), (27, 14), (28, 28), (31_250, 28_672)]
+        {
+            assert_eq!(filling(records_max), expected, "{records_max}");
+            let mut table = Generation::default();
+            table.reserve(expected);
+            assert!(expected < 7 || table.capacity() == expected, "{} for {expected}", table.capacity());
+        }
     }
 
     #[test]

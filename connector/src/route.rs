@@ -21,6 +21,8 @@ mod destinations;
 pub struct Router {
     destinations: Vec<String>,
     batch_policies: Arc<[BatchPolicy]>,
+    /// Most records in a request, by position of the destination.
+    batch_max: Vec<usize>,
     lut_caches: Vec<Arc<LutCache>>,
     ports: HashMap<u16, Arc<PortRoutes>>,
     other_ports: Arc<PortRoutes>,
@@ -92,7 +94,11 @@ impl Router {
     pub fn new(config: &Config, now: Instant) -> Result<Self, RouteError> {
         let destinations: Vec<String> = config.destinations.keys().cloned().collect();
         let none = HashMap::new();
-        let builder = Builder { destinations: &destinations, now, made: RefCell::default() };
+        let builder = Builder {
+            destinations: &destinations,
+            now,
+            made: RefCell::new(Made::for_destinations(destinations.len())),
+        };
         let mut ports = HashMap::new();
         for (port, overrides) in &config.ports {
             let levels = [Some(&overrides.sections), Some(&config.root)];
@@ -102,9 +108,10 @@ impl Router {
         let namespaces = [&none.into_iter().collect(), &config.namespaces];
         let other_ports = Arc::new(builder.port([None, Some(&config.root)], namespaces)?);
         let made = builder.made.into_inner();
+        let batch_max = made.batch_max;
         let batch_policies = made.batching.into_iter().map(|(_, policy)| policy).collect();
         let lut_caches = made.orderings.into_iter().map(|(_, cache)| cache).collect();
-        Ok(Self { destinations, batch_policies, lut_caches, ports, other_ports })
+        Ok(Self { destinations, batch_policies, batch_max, lut_caches, ports, other_ports })
     }
 
     /// Names of the destinations that routes refer to by position.
@@ -115,6 +122,11 @@ impl Router {
     /// How records are put into requests; a [`Delivery`] refers to one by position.
     pub fn batch_policies(&self) -> &Arc<[BatchPolicy]> {
         &self.batch_policies
+    }
+
+    /// Most records that any route puts into a request to the destination at this position.
+    pub fn batch_max(&self, destination: usize) -> usize {
+        self.batch_max[destination]
     }
 
     /// Where last-update times are remembered.
@@ -145,11 +157,17 @@ struct Builder<'a> {
 }
 
 /// What was made so far: equal settings share one.
-#[derive(Default)]
 struct Made {
+    batch_max: Vec<usize>,
     encoders: Vec<(Format, Arc<Encoder>)>,
     batching: Vec<((Format, Option<Batching>), BatchPolicy)>,
     orderings: Vec<(RecordOrdering, Arc<LutCache>)>,
+}
+
+impl Made {
+    fn for_destinations(count: usize) -> Self {
+        Self { batch_max: vec![1; count], encoders: Vec::new(), batching: Vec::new(), orderings: Vec::new() }
+    }
 }
 
 impl Builder<'_> {
@@ -212,6 +230,12 @@ impl Builder<'_> {
         let fail = |error| RouteError::Format(place(), error);
         let encoder = self.encoder(format).map_err(fail)?;
         let batch = self.batch(format, &encoder, batching).map_err(fail)?;
+        let mut made = self.made.borrow_mut();
+        let records_max = made.batching[batch].1.records_max;
+        for position in destinations.every() {
+            made.batch_max[position] = made.batch_max[position].max(records_max);
+        }
+        drop(made);
         let ordering = ordering.filter(|ordering| ordering.enabled).map(|ordering| self.ordering(ordering));
         Ok(Route::To(Arc::new(Delivery { encoder, batch, ordering, transform, destinations })))
     }

@@ -17,13 +17,13 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
-    batch::BatchPolicy,
     config::{Config, Destination, ServerTls, Service},
     connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
     lane::{self, Lane},
     listener::{self, Listener, Reception},
     logging::{self, LogHandle},
     metrics::Metrics,
+    ordering::LutCache,
     recorder::Recorder,
     retry::RetryPolicy,
     route::{RouteError, Router},
@@ -126,7 +126,7 @@ pub async fn run(
     let router = Arc::new(Router::new(&config, Instant::now())?);
     let metrics = Arc::new(Metrics::default());
     let mut workers = JoinSet::new();
-    let lanes = start_lanes(&config, targets, router.batch_policies(), &mut workers)?;
+    let lanes = start_lanes(&config, targets, &router, &mut workers)?;
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
         window: Window::new(
@@ -146,7 +146,7 @@ pub async fn run(
         acceptor.introduce();
         reloading.spawn(acceptor.watch(options.tls_reload));
     }
-    let view = Arc::new(view(&config, &shared, &options, acceptors, &stopping));
+    let view = Arc::new(view(&config, &shared, &options, acceptors, router.lut_caches().to_vec(), &stopping));
     for listener in &listeners.manage {
         if let Ok(address) = listener.local_addr() {
             info!(%address, tls = listener.tls.is_some(), "listening for management requests");
@@ -202,14 +202,18 @@ async fn drain(accepting: &mut JoinSet<()>, shared: &Shared, grace: Duration) {
 fn start_lanes(
     config: &Config,
     mut targets: BTreeMap<String, SharedTarget>,
-    policies: &Arc<[BatchPolicy]>,
+    router: &Router,
     workers: &mut JoinSet<()>,
 ) -> Result<Vec<Arc<Lane>>, RunError> {
     let mut lanes = Vec::new();
-    for (name, destination) in &config.destinations {
+    for (position, (name, destination)) in config.destinations.iter().enumerate() {
         let target = targets.remove(name).ok_or_else(|| RouteError::UnknownDestination(name.clone()))?;
-        let limits = lane_limits(destination, target.concurrency(), &config.service);
-        let lane = Lane::new(name.clone(), target, limits, Arc::clone(policies), Instant::now());
+        let limits = lane::Limits {
+            batch_max: router.batch_max(position),
+            ..lane_limits(destination, target.concurrency(), &config.service)
+        };
+        let policies = Arc::clone(router.batch_policies());
+        let lane = Lane::new(name.clone(), target, limits, policies, Instant::now());
         lane.start(workers);
         lanes.push(lane);
     }
@@ -220,6 +224,7 @@ fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, service: &S
     let workers = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
     lane::Limits {
         workers: workers.get().min(WORKERS_MAX),
+        batch_max: 1,
         held_max: destination.max_queued.min(service.max_concurrent_records.get()),
         held_bytes_max: service.max_concurrent_bytes.get(),
         retry: RetryPolicy::new(destination.max_attempts),
@@ -252,6 +257,7 @@ fn view(
     shared: &Arc<Shared>,
     options: &Options,
     tls: Vec<Arc<Acceptor>>,
+    lut_caches: Vec<Arc<LutCache>>,
     stopping: &watch::Receiver<bool>,
 ) -> View {
     let window = Arc::clone(shared);
@@ -284,6 +290,7 @@ fn view(
             if *stopping.borrow() { Readiness::NotReady("stopping".to_owned()) } else { Readiness::Ready }
         }),
         tls,
+        lut_caches,
         logs: options.logs.clone(),
     }
 }

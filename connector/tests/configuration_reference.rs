@@ -72,9 +72,10 @@ answered to XDR by the outcome of the request it was in.
 ";
 
 const ORDERING: &str = "\
-Without this section the order of records is as they arrive, and a newer version of a record may overtake an older one
-that is retried. With it a version that is older than one that was delivered is acknowledged and not sent. It is about one
-connector: versions of a record that XDR ships to another one are not known here.
+Without this section the versions of a record are sent in the order they arrive, one after the other. With it a version
+whose last-update time is older than that of one that arrived before is acknowledged and not sent; of several that wait,
+only the newest is sent, and the others are acknowledged when it is delivered. It is about one connector: versions of a
+record that XDR ships to another one are not known here, and nothing is remembered over a restart.
 ";
 
 const BINS: &str = "\

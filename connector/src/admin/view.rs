@@ -11,6 +11,7 @@ use adapters::{EndpointStats, SharedTarget};
 use crate::{
     logging::LogHandle,
     metrics::{LaneStats, Metrics},
+    ordering::LutCache,
     tls::Acceptor,
 };
 
@@ -32,6 +33,8 @@ pub struct View {
     pub ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// Listeners with TLS.
     pub tls: Vec<Arc<Acceptor>>,
+    /// Where last-update times are remembered.
+    pub lut_caches: Vec<Arc<LutCache>>,
     /// Log levels.
     pub logs: LogHandle,
 }
@@ -252,6 +255,7 @@ pub(crate) fn sample_view(cluster_name: &str) -> View {
         ],
         ready: Arc::new(|| Readiness::Ready),
         tls: Vec::new(),
+        lut_caches: Vec::new(),
         logs: LogHandle::detached(),
     }
 }

@@ -66,6 +66,11 @@ impl Group {
         self.ready.len() + self.delayed.len()
     }
 
+    /// Whether there are jobs that had to wait for another version or another attempt.
+    pub(super) fn has_delayed(&self) -> bool {
+        self.delayed.len() > 0
+    }
+
     pub(super) fn request_started(&mut self) {
         self.requests += 1;
     }

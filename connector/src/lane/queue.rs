@@ -116,7 +116,7 @@ impl Queue {
             if !batch.is_empty() {
                 self.in_flight += batch.len();
                 self.groups[policy].request_started();
-                return Some(Taken { policy, more: self.has_batch_to_go(now) });
+                return Some(Taken { policy, more: self.has_more_to_go(now) });
             }
         }
         None
@@ -144,9 +144,12 @@ impl Queue {
         }
     }
 
-    /// Whether a request of several records could go now. Jobs that go alone each had their own call.
-    fn has_batch_to_go(&self, now: Instant) -> bool {
-        self.batching().any(|(group, policy)| group.may_go(policy, now))
+    /// Whether a request could go now that nobody was called for. New jobs that go alone each had their own call; later
+    /// versions of records had none, and many may have become ready together.
+    fn has_more_to_go(&self, now: Instant) -> bool {
+        self.busy.iter().map(|index| (&self.groups[*index], &self.policies[*index])).any(|(group, policy)| {
+            (policy.records_max > 1 || group.has_delayed()) && group.may_go(policy, now)
+        })
     }
 
     /// Busy groups whose jobs can share requests.

@@ -174,6 +174,7 @@ impl Setup {
             .map(|(name, target)| {
                 let limits = lane::Limits {
                     workers: target.concurrency,
+                    batch_max: router.batch_max(0),
                     held_max: self.held_max,
                     held_bytes_max: self.window_bytes,
                     retry: RetryPolicy::new(self.attempts_max),

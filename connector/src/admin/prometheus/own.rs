@@ -76,6 +76,7 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
         anomalies.sample(&[("kind", kind)], count);
     }
     tls(page, view);
+    ordering(page, view);
     histogram(
         page,
         "esp_connector_record_duration_seconds",
@@ -99,6 +100,25 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
         view.metrics.frame_bytes(),
         1.0,
         (6..=26).step_by(2),
+    );
+}
+
+/// Only where `record-ordering` is used.
+fn ordering(page: &mut Page, view: &View) {
+    if view.lut_caches.is_empty() {
+        return;
+    }
+    page.single(
+        "esp_connector_lut_cache_records",
+        Kind::Gauge,
+        "Records whose last-update time is remembered (record-ordering).",
+        view.lut_caches.iter().map(|cache| cache.len() as u64).sum::<u64>(),
+    );
+    page.single(
+        "esp_connector_lut_cache_forgotten_total",
+        Kind::Counter,
+        "Last-update times forgotten before their time, to make room: raise lut-cache-max-records.",
+        view.lut_caches.iter().map(|cache| cache.forgotten()).sum::<u64>(),
     );
 }
 

@@ -47,7 +47,7 @@ pub(crate) enum FormatMode {
         #[schemars(extend("x-ours" = true))]
         durable: DurableMember,
     },
-    /// One MessagePack map with the metadata and the bins.
+    /// One MessagePack array with the metadata and typed bins.
     #[schemars(extend("x-alias" = "msgpack"))]
     MessagePack {},
     /// Avro, by a schema of yours.

@@ -302,3 +302,26 @@ fn a_version_that_became_stale_while_it_waited_is_not_sent() {
     assert_eq!(source.answers(), [Outcome::Delivered]);
     assert_eq!((queue.held(), queue.held_bytes()), (0, 0));
 }
+
+#[test]
+fn later_versions_that_go_alone_call_a_worker_each() {
+    let encoder = Encoder::new(Format::Json(JsonRules::default())).expect("a format");
+    let batches = encoder.batch_policy(Some(&batching(10, 1000, 500))).expect("a policy");
+    let alone = encoder.batch_policy(None).expect("a policy");
+    let (source, mut queue) = (Source::new(), Queue::new([batches, alone].into()));
+    for key in 1..=3 {
+        queue.push(source.job(key, "first version"), source.now);
+    }
+    let together = take(&mut queue, source.now);
+    for key in 1..=3 {
+        let delete = Job { policy: 1, ..source.job(key, "delete") };
+        assert_eq!(queue.push(delete, source.now), Pushed::Nothing);
+    }
+    deliver(&mut queue, together);
+    // Only the worker that delivered looks for work by itself.
+    let mut batch = Vec::new();
+    for more in [true, true, false] {
+        assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 1, more }));
+        batch.clear();
+    }
+}
