@@ -74,7 +74,7 @@ impl Job {
         self.deadline > now && self.tickets.is_wanted()
     }
 
-    /// Whether a newer version was taken in meanwhile: sending this one would set the destination back.
+    /// Whether a newer version was taken in meanwhile: sending this one could set the destination back.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         self.order.as_ref().is_some_and(|order| order.seen.is_stale(&self.record, order.lut_unix_ms, now))
     }

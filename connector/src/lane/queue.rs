@@ -88,18 +88,24 @@ impl Queue {
         self.groups[index].may_go(&self.policies[index], self.batch_max, now)
     }
 
-    /// Adds a job.
+    /// Adds a job. One that is stale already is not sent; one that was taken in is, unless a newer version follows it here.
     pub(super) fn push(&mut self, job: Job, now: Instant) -> Pushed {
         self.held += 1;
         self.held_bytes += job.piece.len();
+        let (bytes, stale) = (job.piece.len(), job.is_stale(now));
         match self.records.entry(job.record) {
             Entry::Occupied(mut busy) => {
                 let waiting = busy.get_mut();
                 let mut job = Some(job);
                 match waiting.back_mut().and_then(|last| last.supersede(&mut job)) {
                     Some(dropped_bytes) => self.drop_one(dropped_bytes),
+                    None if stale => self.acknowledge(job, bytes),
                     None => waiting.extend(job),
                 }
+                Pushed::Nothing
+            }
+            Entry::Vacant(_) if stale => {
+                self.acknowledge(Some(job), bytes);
                 Pushed::Nothing
             }
             Entry::Vacant(free) => {
@@ -119,7 +125,7 @@ impl Queue {
     }
 
     /// Moves the jobs of the next request into `batch`, which is empty. Those that nobody waits for any more and those
-    /// that became stale are not sent.
+    /// that a newer version waits behind are not sent.
     pub(super) fn take(&mut self, now: Instant, batch: &mut Vec<Job>) -> Option<Taken> {
         while batch.is_empty() {
             let may_go = |index: &&usize| self.may_go(**index, now);
@@ -138,7 +144,7 @@ impl Queue {
     fn fill(&mut self, index: usize, now: Instant, batch: &mut Vec<Job>) {
         let mut bytes = 0;
         while let Some(head) = self.groups[index].head() {
-            let (needless, stale) = (!head.is_wanted(now), head.is_stale(now));
+            let (needless, stale) = (!head.is_wanted(now), self.is_overtaken(head));
             let fits = batch.len() < self.batch_max
                 && self.policies[index].fits(batch.len(), bytes, head.piece.len());
             if !needless && !stale && !fits {
@@ -194,18 +200,29 @@ impl Queue {
         }
     }
 
-    /// Drops a job that became stale while it waited. What becomes of the version behind it is the answer; without one
-    /// a newer version has been through, and nothing is owed.
+    /// Whether a newer version waits behind a job.
+    fn is_overtaken(&self, job: &Job) -> bool {
+        let Some(order) = &job.order else { return false };
+        let next = self.records.get(&job.record).and_then(VecDeque::front);
+        next.and_then(|next| next.order.as_ref()).is_some_and(|next| order.lut_unix_ms < next.lut_unix_ms)
+    }
+
+    /// Drops a job that was overtaken while it waited. What becomes of the version behind it is the answer.
     fn give_way(&mut self, job: Job) {
-        let (record, bytes) = (job.record, job.piece.len());
+        let record = job.record;
         let next = self.records.get_mut(&record).and_then(VecDeque::front_mut);
-        let mut job = Some(job);
-        let dropped_bytes = next.and_then(|next| next.supersede(&mut job)).unwrap_or(bytes);
+        if let Some(dropped_bytes) = next.and_then(|next| next.supersede(&mut Some(job))) {
+            self.drop_one(dropped_bytes);
+        }
+        self.release(&record);
+    }
+
+    /// Drops a job that lost the race to the queue: a newer version was taken in meanwhile.
+    fn acknowledge(&mut self, job: Option<Job>, bytes: usize) {
         if let Some(job) = job {
             job.tickets.settle(Outcome::Delivered);
         }
-        self.drop_one(dropped_bytes);
-        self.release(&record);
+        self.drop_one(bytes);
     }
 
     /// A version that another one stands for is held no longer.
