@@ -20,7 +20,7 @@ pub struct Job {
     pub order: Option<Order>,
     /// Whom to tell: whoever waits for this version, and for older ones that it took the place of.
     pub tickets: Tickets,
-    /// When it came.
+    /// When it came, or the first of those that it took the place of.
     pub entered: Instant,
     /// After this no answer is needed: XDR has been told to ship the record again.
     pub deadline: Instant,
@@ -89,6 +89,8 @@ impl Job {
         if newer {
             std::mem::swap(self, &mut other);
         }
+        // Those who waited for the other one have waited since then.
+        self.entered = self.entered.min(other.entered);
         self.tickets.superseded.append(&mut other.tickets.superseded);
         self.tickets.superseded.push(other.tickets.own);
         Some(other.piece.len())
