@@ -31,6 +31,8 @@ pub(super) struct Queue {
     records: HashMap<RecordId, VecDeque<Job>, RandomState>,
     /// Jobs that wait for another attempt, by when it is due.
     parked: Timed,
+    /// See [`Queue::alarm`].
+    alarm: Option<Instant>,
     /// Jobs handed in and not finished, those in flight included.
     held: usize,
     /// Bytes of their pieces.
@@ -71,6 +73,7 @@ impl Queue {
             busy: Vec::new(),
             records: HashMap::default(),
             parked: Timed::default(),
+            alarm: None,
             held: 0,
             held_bytes: 0,
             in_flight: 0,
@@ -135,6 +138,7 @@ impl Queue {
             if !batch.is_empty() {
                 self.in_flight += batch.len();
                 self.groups[policy].request_started();
+                self.flush_later(policy);
                 return Some(Taken { policy, more: self.has_more_to_go(now) });
             }
         }
@@ -194,10 +198,25 @@ impl Queue {
 
     fn release(&mut self, record: &RecordId) {
         let Some(waiting) = self.records.get_mut(record) else { return };
-        match waiting.pop_front() {
-            Some(next) => self.enter(next.policy, |group| group.push_delayed(next)),
-            None => drop(self.records.remove(record)),
+        let Some(next) = waiting.pop_front() else { return drop(self.records.remove(record)) };
+        let index = next.policy;
+        self.enter(index, |group| group.push_delayed(next));
+        self.flush_later(index);
+    }
+
+    /// Sees to it that what cannot go yet goes in time, where no push told of it.
+    fn flush_later(&mut self, index: usize) {
+        if self.policies[index].records_max > 1 {
+            let flush_at = self.groups[index].flush_at(&self.policies[index]);
+            self.alarm = flush_at.into_iter().chain(self.alarm).min();
         }
+    }
+
+    /// When the clock must look for what was left behind, released or parked since this was asked last. What may go
+    /// already needs a worker, and whoever asks is one.
+    pub(super) fn alarm(&mut self, now: Instant) -> Option<Instant> {
+        let flush_at = self.alarm.take().filter(|flush_at| *flush_at > now);
+        flush_at.into_iter().chain(self.parked.first().map(|(due, _)| due)).min()
     }
 
     /// Whether a newer version waits behind a job.
