@@ -87,6 +87,15 @@ impl State {
     fn limit_batches(&mut self) {
         self.queue.limit_batches(self.admission.batch_max());
     }
+
+    /// Whether the clock has to be told of an instant. It then knows of it.
+    fn is_sooner(&mut self, at: Option<Instant>) -> bool {
+        let sooner = at.is_some_and(|at| self.wake_at.is_none_or(|wake_at| at < wake_at));
+        if sooner {
+            self.wake_at = at;
+        }
+        sooner
+    }
 }
 
 impl Lane {
@@ -202,7 +211,7 @@ impl Lane {
         }
         let pushed = state.queue.push(job, now());
         let sooner = match pushed {
-            Pushed::Until(at) => state.wake_at.is_none_or(|wake_at| at < wake_at),
+            Pushed::Until(at) => state.is_sooner(Some(at)),
             Pushed::Work | Pushed::Nothing => false,
         };
         self.gauge(&state);
@@ -267,8 +276,13 @@ impl Lane {
         if state.queue.held() < held {
             self.room.notify_waiters();
         }
+        let alarm = state.queue.alarm(now);
+        let sooner = state.is_sooner(alarm);
         self.gauge(&state);
         drop(state);
+        if sooner {
+            self.sooner.notify_one();
+        }
         let Taken { policy, more } = taken?;
         if more {
             self.work.notify_one();
@@ -328,8 +342,8 @@ impl Lane {
         self.stats.records_delivered.fetch_add(delivered, Ordering::Relaxed);
         self.stats.retries.fetch_add(retried, Ordering::Relaxed);
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
-        let parked_until = if retried > 0 { state.queue.next_wake(now) } else { None };
-        let sooner = parked_until.is_some_and(|at| state.wake_at.is_none_or(|wake_at| at < wake_at));
+        let alarm = state.queue.alarm(now);
+        let sooner = state.is_sooner(alarm);
         self.gauge(&state);
         drop(state);
         if sooner {

@@ -8,9 +8,9 @@ use crate::batch::BatchPolicy;
 /// Jobs that may go as far as their records are concerned, in the order of their deadlines.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// New jobs, in the order they came.
+    /// New jobs, in the order they came, which is that of their deadlines.
     ready: VecDeque<Job>,
-    /// Jobs that had to wait for another version or another attempt, by deadline.
+    /// Jobs that had to wait for another version or another attempt, and those with less time, by deadline.
     delayed: Timed,
     /// Bytes of their pieces.
     bytes: usize,
@@ -20,6 +20,10 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn push(&mut self, job: Job) {
+        // Some have less time than others that came before them.
+        if self.ready.back().is_some_and(|last| job.deadline < last.deadline) {
+            return self.push_delayed(job);
+        }
         self.bytes += job.piece.len();
         self.ready.push_back(job);
     }

@@ -20,7 +20,7 @@ pub struct Job {
     pub order: Option<Order>,
     /// Whom to tell: whoever waits for this version, and for older ones that it took the place of.
     pub tickets: Tickets,
-    /// When it came.
+    /// When it came, or the first of those that it took the place of.
     pub entered: Instant,
     /// After this no answer is needed: XDR has been told to ship the record again.
     pub deadline: Instant,
@@ -74,7 +74,7 @@ impl Job {
         self.deadline > now && self.tickets.is_wanted()
     }
 
-    /// Whether a newer version was taken in meanwhile: sending this one would set the destination back.
+    /// Whether a newer version was taken in meanwhile: sending this one could set the destination back.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         self.order.as_ref().is_some_and(|order| order.seen.is_stale(&self.record, order.lut_unix_ms, now))
     }
@@ -89,6 +89,8 @@ impl Job {
         if newer {
             std::mem::swap(self, &mut other);
         }
+        // Those who waited for the other one have waited since then.
+        self.entered = self.entered.min(other.entered);
         self.tickets.superseded.append(&mut other.tickets.superseded);
         self.tickets.superseded.push(other.tickets.own);
         Some(other.piece.len())

@@ -31,6 +31,8 @@ pub(super) struct Queue {
     records: HashMap<RecordId, VecDeque<Job>, RandomState>,
     /// Jobs that wait for another attempt, by when it is due.
     parked: Timed,
+    /// See [`Queue::alarm`].
+    alarm: Option<Instant>,
     /// Jobs handed in and not finished, those in flight included.
     held: usize,
     /// Bytes of their pieces.
@@ -71,6 +73,7 @@ impl Queue {
             busy: Vec::new(),
             records: HashMap::default(),
             parked: Timed::default(),
+            alarm: None,
             held: 0,
             held_bytes: 0,
             in_flight: 0,
@@ -88,18 +91,24 @@ impl Queue {
         self.groups[index].may_go(&self.policies[index], self.batch_max, now)
     }
 
-    /// Adds a job.
+    /// Adds a job. One that is stale already is not sent; one that was taken in is, unless a newer version follows it here.
     pub(super) fn push(&mut self, job: Job, now: Instant) -> Pushed {
         self.held += 1;
         self.held_bytes += job.piece.len();
+        let (bytes, stale) = (job.piece.len(), job.is_stale(now));
         match self.records.entry(job.record) {
             Entry::Occupied(mut busy) => {
                 let waiting = busy.get_mut();
                 let mut job = Some(job);
                 match waiting.back_mut().and_then(|last| last.supersede(&mut job)) {
                     Some(dropped_bytes) => self.drop_one(dropped_bytes),
+                    None if stale => self.acknowledge(job, bytes),
                     None => waiting.extend(job),
                 }
+                Pushed::Nothing
+            }
+            Entry::Vacant(_) if stale => {
+                self.acknowledge(Some(job), bytes);
                 Pushed::Nothing
             }
             Entry::Vacant(free) => {
@@ -119,7 +128,7 @@ impl Queue {
     }
 
     /// Moves the jobs of the next request into `batch`, which is empty. Those that nobody waits for any more and those
-    /// that became stale are not sent.
+    /// that a newer version waits behind are not sent.
     pub(super) fn take(&mut self, now: Instant, batch: &mut Vec<Job>) -> Option<Taken> {
         while batch.is_empty() {
             let may_go = |index: &&usize| self.may_go(**index, now);
@@ -129,6 +138,7 @@ impl Queue {
             if !batch.is_empty() {
                 self.in_flight += batch.len();
                 self.groups[policy].request_started();
+                self.flush_later(policy);
                 return Some(Taken { policy, more: self.has_more_to_go(now) });
             }
         }
@@ -138,7 +148,7 @@ impl Queue {
     fn fill(&mut self, index: usize, now: Instant, batch: &mut Vec<Job>) {
         let mut bytes = 0;
         while let Some(head) = self.groups[index].head() {
-            let (needless, stale) = (!head.is_wanted(now), head.is_stale(now));
+            let (needless, stale) = (!head.is_wanted(now), self.is_overtaken(head));
             let fits = batch.len() < self.batch_max
                 && self.policies[index].fits(batch.len(), bytes, head.piece.len());
             if !needless && !stale && !fits {
@@ -188,24 +198,50 @@ impl Queue {
 
     fn release(&mut self, record: &RecordId) {
         let Some(waiting) = self.records.get_mut(record) else { return };
-        match waiting.pop_front() {
-            Some(next) => self.enter(next.policy, |group| group.push_delayed(next)),
-            None => drop(self.records.remove(record)),
+        let Some(next) = waiting.pop_front() else { return drop(self.records.remove(record)) };
+        let index = next.policy;
+        self.enter(index, |group| group.push_delayed(next));
+        self.flush_later(index);
+    }
+
+    /// Sees to it that what cannot go yet goes in time, where no push told of it.
+    fn flush_later(&mut self, index: usize) {
+        if self.policies[index].records_max > 1 {
+            let flush_at = self.groups[index].flush_at(&self.policies[index]);
+            self.alarm = flush_at.into_iter().chain(self.alarm).min();
         }
     }
 
-    /// Drops a job that became stale while it waited. What becomes of the version behind it is the answer; without one
-    /// a newer version has been through, and nothing is owed.
+    /// When the clock must look for what was left behind, released or parked since this was asked last. What may go
+    /// already needs a worker, and whoever asks is one.
+    pub(super) fn alarm(&mut self, now: Instant) -> Option<Instant> {
+        let flush_at = self.alarm.take().filter(|flush_at| *flush_at > now);
+        flush_at.into_iter().chain(self.parked.first().map(|(due, _)| due)).min()
+    }
+
+    /// Whether a newer version waits behind a job.
+    fn is_overtaken(&self, job: &Job) -> bool {
+        let Some(order) = &job.order else { return false };
+        let next = self.records.get(&job.record).and_then(VecDeque::front);
+        next.and_then(|next| next.order.as_ref()).is_some_and(|next| order.lut_unix_ms < next.lut_unix_ms)
+    }
+
+    /// Drops a job that was overtaken while it waited. What becomes of the version behind it is the answer.
     fn give_way(&mut self, job: Job) {
-        let (record, bytes) = (job.record, job.piece.len());
+        let record = job.record;
         let next = self.records.get_mut(&record).and_then(VecDeque::front_mut);
-        let mut job = Some(job);
-        let dropped_bytes = next.and_then(|next| next.supersede(&mut job)).unwrap_or(bytes);
+        if let Some(dropped_bytes) = next.and_then(|next| next.supersede(&mut Some(job))) {
+            self.drop_one(dropped_bytes);
+        }
+        self.release(&record);
+    }
+
+    /// Drops a job that lost the race to the queue: a newer version was taken in meanwhile.
+    fn acknowledge(&mut self, job: Option<Job>, bytes: usize) {
         if let Some(job) = job {
             job.tickets.settle(Outcome::Delivered);
         }
-        self.drop_one(dropped_bytes);
-        self.release(&record);
+        self.drop_one(bytes);
     }
 
     /// A version that another one stands for is held no longer.

@@ -73,3 +73,24 @@ async fn deletes_are_versions_too() {
     let sent: Vec<_> = target.seen().iter().map(|body| body.contains("\"delete\"")).collect();
     assert_eq!(sent, [false, true], "the older delete must not remove the newer write");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_taken_in_goes_when_the_newer_one_is_refused() {
+    let target = Scripted::new(1, |_, _| async {
+        pause(1_000).await;
+        Outcome::Delivered
+    });
+    let mut setup = Setup::to([target.clone()]).in_order();
+    setup.held_max = 2;
+    let mut peer = setup.start();
+    for lut in [1, 2, 3] {
+        // There is no room for the third.
+        peer.send(&at(lut)).await;
+        pause(10).await;
+    }
+    let codes = peer.acks(3).await;
+    assert_eq!((codes[0], codes[1]), (0, 0));
+    assert_ne!(codes[2], 0);
+    let sent: Vec<_> = target.seen().iter().map(|body| n_of(body)).collect();
+    assert_eq!(sent, [1, 2], "what is acknowledged was delivered, or a newer version was");
+}

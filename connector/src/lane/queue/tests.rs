@@ -325,3 +325,36 @@ fn later_versions_that_go_alone_call_a_worker_each() {
         batch.clear();
     }
 }
+
+#[test]
+fn the_interval_counts_from_the_oldest_version_that_a_record_stands_for() {
+    let (mut source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 500))));
+    let seen = Arc::new(LutCache::new(Duration::from_secs(30), 100, source.now));
+    let start = source.now;
+    queue.push(source.version("v1", 1, &seen), source.now);
+    let first = take(&mut queue, start);
+    queue.push(source.job(2, "slow"), start);
+    let flush_at = start + Duration::from_millis(500);
+    let slow = take(&mut queue, flush_at);
+    assert_eq!(bodies(&slow), ["slow"]);
+    for (body, lut) in [("v2", 2), ("v3", 3)] {
+        queue.push(source.version(body, lut, &seen), source.now);
+        source.now += Duration::from_millis(400);
+    }
+    deliver(&mut queue, first);
+    assert_eq!(queue.next_wake(start), Some(flush_at));
+}
+
+#[test]
+fn one_that_has_less_time_than_those_before_it_waits_less() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 4000))));
+    queue.push(source.job(1, "slow"), source.now);
+    let _slow = take(&mut queue, source.now);
+    queue.push(source.job(2, "patient"), source.now);
+    let flush_at = source.now + Duration::from_millis(500);
+    let urgent = Job { deadline: source.now + Duration::from_secs(1), ..source.job(3, "urgent") };
+    assert_eq!(queue.push(urgent, source.now), Pushed::Until(flush_at));
+    assert_eq!(queue.next_wake(source.now), Some(flush_at));
+    assert_eq!(queue.wake(flush_at), 1);
+    assert_eq!(bodies(&take(&mut queue, flush_at)), ["urgent", "patient"]);
+}
