@@ -21,10 +21,14 @@ mod destinations;
 pub struct Router {
     destinations: Vec<String>,
     batch_policies: Arc<[BatchPolicy]>,
-    lut_caches: Vec<Arc<LutCache>>,
+    lut_caches: Vec<LutCaches>,
     ports: HashMap<u16, Arc<PortRoutes>>,
     other_ports: Arc<PortRoutes>,
 }
+
+/// A cache for each of [`Router::destinations`]: a version that one destination has makes an older one stale only
+/// there.
+pub type LutCaches = Arc<[Arc<LutCache>]>;
 
 /// Routes for what arrives at one port.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ pub struct Delivery {
     /// Position in [`Router::batch_policies`]: how what is written is put into requests.
     pub batch: usize,
     /// Where last-update times are remembered, when no version may arrive after a newer one.
-    pub ordering: Option<Arc<LutCache>>,
+    pub ordering: Option<LutCaches>,
     /// Which bins are sent, and under which names, unless all are as they came.
     pub transform: Option<Transform>,
     destinations: Destinations,
@@ -118,8 +122,8 @@ impl Router {
     }
 
     /// Where last-update times are remembered.
-    pub fn lut_caches(&self) -> &[Arc<LutCache>] {
-        &self.lut_caches
+    pub fn lut_caches(&self) -> impl Iterator<Item = &Arc<LutCache>> {
+        self.lut_caches.iter().flat_map(|caches| caches.iter())
     }
 
     /// Routes for what arrives at `port`.
@@ -149,7 +153,7 @@ struct Builder<'a> {
 struct Made {
     encoders: Vec<(Format, Arc<Encoder>)>,
     batching: Vec<((Format, Option<Batching>), BatchPolicy)>,
-    orderings: Vec<(RecordOrdering, Arc<LutCache>)>,
+    orderings: Vec<(RecordOrdering, LutCaches)>,
 }
 
 impl Builder<'_> {
@@ -255,14 +259,15 @@ impl Builder<'_> {
         Ok(policies.len() - 1)
     }
 
-    fn ordering(&self, ordering: &RecordOrdering) -> Arc<LutCache> {
-        let caches = &mut self.made.borrow_mut().orderings;
-        if let Some((_, cache)) = caches.iter().find(|(known, _)| known == ordering) {
-            return Arc::clone(cache);
+    fn ordering(&self, ordering: &RecordOrdering) -> LutCaches {
+        let made = &mut self.made.borrow_mut().orderings;
+        if let Some((_, caches)) = made.iter().find(|(known, _)| known == ordering) {
+            return Arc::clone(caches);
         }
         let records_max = ordering.lut_cache_max_records.get();
-        let cache = Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
-        caches.push((ordering.clone(), Arc::clone(&cache)));
-        cache
+        let cache = || Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
+        let caches: LutCaches = self.destinations.iter().map(|_| cache()).collect();
+        made.push((ordering.clone(), Arc::clone(&caches)));
+        caches
     }
 }

@@ -105,6 +105,8 @@ pub struct Setup {
     pub held_max: usize,
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
+    /// To all targets unless something is here; they are called `target-0` and so on.
+    pub routing: Option<Routing>,
 }
 
 impl Setup {
@@ -117,6 +119,7 @@ impl Setup {
             held_max: 32_768,
             batching: None,
             record_ordering: None,
+            routing: None,
         }
     }
 
@@ -156,7 +159,7 @@ impl Setup {
         };
         config.root = Sections {
             format: Some(format),
-            routing: Some(Routing::To(names.clone())),
+            routing: Some(self.routing.unwrap_or_else(|| Routing::To(names.clone()))),
             batching: self.batching,
             record_ordering: self.record_ordering,
             ..Sections::default()
