@@ -152,7 +152,7 @@ struct Builder<'a> {
 #[derive(Default)]
 struct Made {
     encoders: Vec<(Format, Arc<Encoder>)>,
-    batching: Vec<((Format, Option<Batching>), BatchPolicy)>,
+    batching: Vec<(Option<(Format, Batching)>, BatchPolicy)>,
     orderings: Vec<(RecordOrdering, LutCaches)>,
 }
 
@@ -243,7 +243,8 @@ impl Builder<'_> {
         Ok(encoder)
     }
 
-    /// Position of the batch policy of this format.
+    /// Position of the batch policy of this format. Formats do not share requests, but where every record goes alone one
+    /// policy serves them all: a thousand schemas are no more work for a lane than one.
     fn batch(
         &self,
         format: &Format,
@@ -251,11 +252,13 @@ impl Builder<'_> {
         batching: Option<&Batching>,
     ) -> Result<usize, FormatError> {
         let policies = &mut self.made.borrow_mut().batching;
-        let key = (format.clone(), batching.filter(|batching| batching.enabled).cloned());
-        if let Some(position) = policies.iter().position(|(known, _)| *known == key) {
+        let batching = batching.filter(|batching| batching.enabled);
+        let key = batching.map(|batching| (format.clone(), batching.clone()));
+        let policy = encoder.batch_policy(batching)?;
+        if let Some(position) = policies.iter().position(|(known, other)| *known == key && *other == policy) {
             return Ok(position);
         }
-        policies.push((key, encoder.batch_policy(batching)?));
+        policies.push((key, policy));
         Ok(policies.len() - 1)
     }
 
@@ -271,3 +274,6 @@ impl Builder<'_> {
         caches
     }
 }
+
+#[cfg(test)]
+mod tests;
