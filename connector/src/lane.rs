@@ -276,7 +276,7 @@ impl Lane {
         if state.queue.held() < held {
             self.room.notify_waiters();
         }
-        let alarm = state.queue.alarm(now);
+        let alarm = state.queue.alarm();
         let sooner = state.is_sooner(alarm);
         self.gauge(&state);
         drop(state);
@@ -336,13 +336,13 @@ impl Lane {
             }
             delivered += u64::from(outcome == Outcome::Delivered);
             // A later version that may go now needs no call: this worker looks for work next.
-            state.queue.finish(&job);
+            state.queue.finish(&job, now);
             settled.push((job.tickets, outcome));
         }
         self.stats.records_delivered.fetch_add(delivered, Ordering::Relaxed);
         self.stats.retries.fetch_add(retried, Ordering::Relaxed);
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
-        let alarm = state.queue.alarm(now);
+        let alarm = state.queue.alarm();
         let sooner = state.is_sooner(alarm);
         self.gauge(&state);
         drop(state);

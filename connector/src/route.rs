@@ -23,10 +23,14 @@ pub struct Router {
     batch_policies: Arc<[BatchPolicy]>,
     /// Most records in a request, by position of the destination.
     batch_max: Vec<usize>,
-    lut_caches: Vec<Arc<LutCache>>,
+    lut_caches: Vec<LutCaches>,
     ports: HashMap<u16, Arc<PortRoutes>>,
     other_ports: Arc<PortRoutes>,
 }
+
+/// A cache for each of [`Router::destinations`]: a version that one destination has makes an older one stale only
+/// there.
+pub type LutCaches = Arc<[Arc<LutCache>]>;
 
 /// Routes for what arrives at one port.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ pub struct Delivery {
     /// Position in [`Router::batch_policies`]: how what is written is put into requests.
     pub batch: usize,
     /// Where last-update times are remembered, when no version may arrive after a newer one.
-    pub ordering: Option<Arc<LutCache>>,
+    pub ordering: Option<LutCaches>,
     /// Which bins are sent, and under which names, unless all are as they came.
     pub transform: Option<Transform>,
     destinations: Destinations,
@@ -130,8 +134,8 @@ impl Router {
     }
 
     /// Where last-update times are remembered.
-    pub fn lut_caches(&self) -> &[Arc<LutCache>] {
-        &self.lut_caches
+    pub fn lut_caches(&self) -> impl Iterator<Item = &Arc<LutCache>> {
+        self.lut_caches.iter().flat_map(|caches| caches.iter())
     }
 
     /// Routes for what arrives at `port`.
@@ -160,8 +164,8 @@ struct Builder<'a> {
 struct Made {
     batch_max: Vec<usize>,
     encoders: Vec<(Format, Arc<Encoder>)>,
-    batching: Vec<((Format, Option<Batching>), BatchPolicy)>,
-    orderings: Vec<(RecordOrdering, Arc<LutCache>)>,
+    batching: Vec<(Option<(Format, Batching)>, BatchPolicy)>,
+    orderings: Vec<(RecordOrdering, LutCaches)>,
 }
 
 impl Made {
@@ -263,7 +267,8 @@ impl Builder<'_> {
         Ok(encoder)
     }
 
-    /// Position of the batch policy of this format.
+    /// Position of the batch policy of this format. Formats do not share requests, but where every record goes alone one
+    /// policy serves them all: a thousand schemas are no more work for a lane than one.
     fn batch(
         &self,
         format: &Format,
@@ -271,22 +276,28 @@ impl Builder<'_> {
         batching: Option<&Batching>,
     ) -> Result<usize, FormatError> {
         let policies = &mut self.made.borrow_mut().batching;
-        let key = (format.clone(), batching.filter(|batching| batching.enabled).cloned());
-        if let Some(position) = policies.iter().position(|(known, _)| *known == key) {
+        let batching = batching.filter(|batching| batching.enabled);
+        let key = batching.map(|batching| (format.clone(), batching.clone()));
+        let policy = encoder.batch_policy(batching)?;
+        if let Some(position) = policies.iter().position(|(known, other)| *known == key && *other == policy) {
             return Ok(position);
         }
-        policies.push((key, encoder.batch_policy(batching)?));
+        policies.push((key, policy));
         Ok(policies.len() - 1)
     }
 
-    fn ordering(&self, ordering: &RecordOrdering) -> Arc<LutCache> {
-        let caches = &mut self.made.borrow_mut().orderings;
-        if let Some((_, cache)) = caches.iter().find(|(known, _)| known == ordering) {
-            return Arc::clone(cache);
+    fn ordering(&self, ordering: &RecordOrdering) -> LutCaches {
+        let made = &mut self.made.borrow_mut().orderings;
+        if let Some((_, caches)) = made.iter().find(|(known, _)| known == ordering) {
+            return Arc::clone(caches);
         }
         let records_max = ordering.lut_cache_max_records.get();
-        let cache = Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
-        caches.push((ordering.clone(), Arc::clone(&cache)));
-        cache
+        let cache = || Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
+        let caches: LutCaches = self.destinations.iter().map(|_| cache()).collect();
+        made.push((ordering.clone(), Arc::clone(&caches)));
+        caches
     }
 }
+
+#[cfg(test)]
+mod tests;

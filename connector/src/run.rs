@@ -146,7 +146,14 @@ pub async fn run(
         acceptor.introduce();
         reloading.spawn(acceptor.watch(options.tls_reload));
     }
-    let view = Arc::new(view(&config, &shared, &options, acceptors, router.lut_caches().to_vec(), &stopping));
+    let view = Arc::new(view(
+        &config,
+        &shared,
+        &options,
+        acceptors,
+        router.lut_caches().cloned().collect(),
+        &stopping,
+    ));
     for listener in &listeners.manage {
         if let Ok(address) = listener.local_addr() {
             info!(%address, tls = listener.tls.is_some(), "listening for management requests");

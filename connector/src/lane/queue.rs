@@ -138,7 +138,7 @@ impl Queue {
             if !batch.is_empty() {
                 self.in_flight += batch.len();
                 self.groups[policy].request_started();
-                self.flush_later(policy);
+                self.flush_later(policy, now);
                 return Some(Taken { policy, more: self.has_more_to_go(now) });
             }
         }
@@ -156,9 +156,9 @@ impl Queue {
             }
             let Some(job) = self.groups[index].pop() else { break };
             if needless {
-                self.finish(&job);
+                self.finish(&job, now);
             } else if stale {
-                self.give_way(job);
+                self.give_way(job, now);
             } else {
                 bytes += job.piece.len();
                 batch.push(job);
@@ -190,33 +190,32 @@ impl Queue {
     }
 
     /// Lets the next version of a record go, after `job` is done with.
-    pub(super) fn finish(&mut self, job: &Job) {
+    pub(super) fn finish(&mut self, job: &Job, now: Instant) {
         self.held -= 1;
         self.held_bytes -= job.piece.len();
-        self.release(&job.record);
+        self.release(&job.record, now);
     }
 
-    fn release(&mut self, record: &RecordId) {
+    fn release(&mut self, record: &RecordId, now: Instant) {
         let Some(waiting) = self.records.get_mut(record) else { return };
         let Some(next) = waiting.pop_front() else { return drop(self.records.remove(record)) };
         let index = next.policy;
         self.enter(index, |group| group.push_delayed(next));
-        self.flush_later(index);
+        self.flush_later(index, now);
     }
 
     /// Sees to it that what cannot go yet goes in time, where no push told of it.
-    fn flush_later(&mut self, index: usize) {
+    fn flush_later(&mut self, index: usize, now: Instant) {
         if self.policies[index].records_max > 1 {
             let flush_at = self.groups[index].flush_at(&self.policies[index]);
-            self.alarm = flush_at.into_iter().chain(self.alarm).min();
+            self.alarm = flush_at.filter(|flush_at| *flush_at > now).into_iter().chain(self.alarm).min();
         }
     }
 
     /// When the clock must look for what was left behind, released or parked since this was asked last. What may go
     /// already needs a worker, and whoever asks is one.
-    pub(super) fn alarm(&mut self, now: Instant) -> Option<Instant> {
-        let flush_at = self.alarm.take().filter(|flush_at| *flush_at > now);
-        flush_at.into_iter().chain(self.parked.first().map(|(due, _)| due)).min()
+    pub(super) fn alarm(&mut self) -> Option<Instant> {
+        self.alarm.take().into_iter().chain(self.parked.first().map(|(due, _)| due)).min()
     }
 
     /// Whether a newer version waits behind a job.
@@ -227,13 +226,13 @@ impl Queue {
     }
 
     /// Drops a job that was overtaken while it waited. What becomes of the version behind it is the answer.
-    fn give_way(&mut self, job: Job) {
+    fn give_way(&mut self, job: Job, now: Instant) {
         let record = job.record;
         let next = self.records.get_mut(&record).and_then(VecDeque::front_mut);
         if let Some(dropped_bytes) = next.and_then(|next| next.supersede(&mut Some(job))) {
             self.drop_one(dropped_bytes);
         }
-        self.release(&record);
+        self.release(&record, now);
     }
 
     /// Drops a job that lost the race to the queue: a newer version was taken in meanwhile.
@@ -309,5 +308,7 @@ impl Queue {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

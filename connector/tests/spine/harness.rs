@@ -106,6 +106,8 @@ pub struct Setup {
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
     pub format: Format,
+    /// To all targets unless something is here; they are called `target-0` and so on.
+    pub routing: Option<Routing>,
 }
 
 impl Setup {
@@ -123,6 +125,7 @@ impl Setup {
                 durable: DurableMember::Always,
                 rules: JsonRules::default(),
             },
+            routing: None,
         }
     }
 
@@ -157,7 +160,7 @@ impl Setup {
         }
         config.root = Sections {
             format: Some(self.format),
-            routing: Some(Routing::To(names.clone())),
+            routing: Some(self.routing.unwrap_or_else(|| Routing::To(names.clone()))),
             batching: self.batching,
             record_ordering: self.record_ordering,
             ..Sections::default()

@@ -82,7 +82,7 @@ fn take(queue: &mut Queue, now: Instant) -> Vec<Job> {
 fn deliver(queue: &mut Queue, jobs: Vec<Job>) {
     queue.request_ended(0, jobs.len());
     for job in jobs {
-        queue.finish(&job);
+        queue.finish(&job, job.entered);
         job.tickets.settle(Outcome::Delivered);
     }
 }
