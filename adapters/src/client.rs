@@ -8,7 +8,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -58,6 +58,7 @@ pub(crate) struct Answer<'a> {
     /// False when the connection broke inside the body.
     pub(crate) whole: bool,
     pub(crate) queued: Queued<'a>,
+    pub(crate) endpoint: &'a Endpoint,
 }
 
 /// Why there is no answer.
@@ -76,6 +77,21 @@ struct Answered {
     status: StatusCode,
     headers: HeaderMap,
     whole: bool,
+}
+
+/// How far a call got: what runs out of time is dropped where it stands, and cannot tell any more.
+#[derive(Default)]
+struct Progress {
+    endpoint: AtomicUsize,
+    /// On its way to that endpoint, the connect included.
+    sent: AtomicBool,
+}
+
+impl Progress {
+    fn reached(&self, endpoint: usize) {
+        self.endpoint.store(endpoint, Ordering::Relaxed);
+        self.sent.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Why an exchange has no answer, with a text for the log.
@@ -112,7 +128,14 @@ impl Client {
     /// One request, one answer, within the call timeout.
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer<'_>, Failure> {
         let deadline = Instant::now() + self.call_timeout;
-        timeout_at(deadline, self.attempts(call, deadline)).await.unwrap_or(Err(Failure::Timeout))
+        let progress = Progress::default();
+        let answer = timeout_at(deadline, self.attempts(call, deadline, &progress)).await;
+        answer.unwrap_or_else(|_| {
+            let what = if progress.sent.into_inner() { "no answer" } else { "no connection came free" };
+            let endpoint = &self.endpoints[progress.endpoint.into_inner() % self.endpoints.len()];
+            endpoint.complain(&format!("{what} within {} ms (call-timeout)", self.call_timeout.as_millis()));
+            Err(Failure::Timeout)
+        })
     }
 
     /// Closes idle and aged connections now and then. Runs until dropped.
@@ -124,12 +147,18 @@ impl Client {
         }
     }
 
-    async fn attempts(&self, call: &Call, deadline: Instant) -> Result<Answer<'_>, Failure> {
+    async fn attempts(
+        &self,
+        call: &Call,
+        deadline: Instant,
+        progress: &Progress,
+    ) -> Result<Answer<'_>, Failure> {
         let mut repeats_left = REPEATS_MAX;
         let mut unreachable = Vec::new();
         let mut fresh = false;
         loop {
             let (index, place) = self.place(deadline, &mut unreachable, fresh).await;
+            progress.reached(index);
             let endpoint = &self.endpoints[index];
             let mut queued = endpoint.queue();
             queued.sent();
@@ -150,7 +179,7 @@ impl Client {
             };
             match endpoint.exchange(ready, call).await {
                 Ok(Answered { status, headers, whole }) => {
-                    return Ok(Answer { status, headers, whole, queued });
+                    return Ok(Answer { status, headers, whole, queued, endpoint });
                 }
                 Err(Lost::Unprocessed(_)) if repeats_left > 0 => repeats_left -= 1,
                 // Maybe processed, but a repeat is no worse than the one the source would send.
@@ -161,6 +190,7 @@ impl Client {
                 }
             }
             queued.retried();
+            progress.sent.store(false, Ordering::Relaxed);
         }
     }
 

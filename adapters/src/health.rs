@@ -19,7 +19,7 @@ use crate::{
     client::Endpoint,
     headers::StaticHeaders,
     http::{HealthCheck, Protocol},
-    tls::Reloading,
+    tls::{self, Reloading},
     url::is_https,
 };
 
@@ -96,7 +96,10 @@ impl Probe {
             self.client = self.settings.client().map_err(|error| chain(&error))?;
         }
         let request = self.client.request(self.method.clone(), &self.url);
-        let answer = request.send().await.map_err(|error| chain(&error.without_url()))?;
+        let answer = request.send().await.map_err(|error| {
+            let error = error.without_url();
+            tls::explain(&error).unwrap_or_else(|| chain(&error))
+        })?;
         let status = answer.status().as_u16();
         if is_alive(status, &self.success) { Ok(()) } else { Err(format!("status {status}")) }
     }

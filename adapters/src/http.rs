@@ -119,7 +119,7 @@ impl Http {
         Call { body, gzip, content_type: ::http::HeaderValue::from_static(payload.content_type) }
     }
 
-    fn report(&self, answer: Answer<'_>) -> Report {
+    fn report(&self, answer: Answer<'_>, records: usize) -> Report {
         let code = answer.status.as_u16();
         let outcome = match self.statuses.outcome(code) {
             Outcome::Delivered if answer.whole => {
@@ -132,6 +132,11 @@ impl Http {
             }
             other => other,
         };
+        // Only the status: an answer's text may well repeat what was sent.
+        let broken = if answer.whole { "" } else { ", and the connection broke inside the answer" };
+        let s = if records == 1 { "" } else { "s" };
+        let status = answer.status;
+        answer.endpoint.complain(&format_args!("status {status} for {records} record{s}{broken}"));
         let retry_after = retry_after::parse(&answer.headers, SystemTime::now());
         Report { outcomes: Outcomes::All(outcome), retry_after }
     }
@@ -148,7 +153,7 @@ impl Target for Http {
         Box::pin(async move {
             self.start();
             match self.client.call(&self.call(payload)).await {
-                Ok(answer) => self.report(answer),
+                Ok(answer) => self.report(answer, payload.count.get()),
                 Err(failure) => Report::all(Outcome::Retryable(match failure {
                     Failure::Unreachable => Cause::Unreachable,
                     Failure::Timeout => Cause::Timeout,

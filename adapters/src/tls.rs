@@ -84,8 +84,10 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
             }
             CertificateError::NotValidForName => "its certificate is for another name".to_owned(),
             CertificateError::NotValidForNameContext { expected, presented } => {
-                format!("its certificate is for {}, not for {}", presented.join(", "), expected.to_str())
+                let names: Vec<_> = presented.iter().map(|name| plain(name)).collect();
+                format!("its certificate is for {}, not for {}", names.join(", "), expected.to_str())
             }
+            other if is_of_an_authority(other) => format!("its certificate {OF_AN_AUTHORITY}"),
             other => format!("its certificate is refused: {other}"),
         },
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
@@ -106,6 +108,22 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
         }
         other => format!("TLS: {other}"),
     })
+}
+
+/// Whether a peer shows the certificate of an authority as its own. That is always refused here; Java takes it, so such
+/// certificates are in use.
+pub fn is_of_an_authority(fault: &CertificateError) -> bool {
+    // The type behind it belongs to a library that is not ours to name.
+    fault.to_string().contains("CaUsedAsEndEntity")
+}
+
+/// What to say then, after whose certificate it is.
+pub const OF_AN_AUTHORITY: &str = "is that of an authority (CA:TRUE, as `openssl req -x509` makes it); make one with \
+     `-addext basicConstraints=critical,CA:FALSE`, or have the authority sign one";
+
+/// The name in `DnsName("name")`.
+fn plain(name: &str) -> &str {
+    name.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map_or(name, |(name, _)| name)
 }
 
 /// The error of rustls inside `error`: it arrives wrapped in an I/O error, and that again in the error of a library.

@@ -17,6 +17,7 @@ use adapters::{Cause, Outcome, Outcomes, Payload, Report, SharedTarget};
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::warn;
 
+use self::told::Told;
 use crate::{
     admission::{Admission, Request},
     batch::BatchPolicy,
@@ -28,6 +29,7 @@ mod group;
 mod job;
 mod queue;
 mod timed;
+mod told;
 
 pub use self::job::{Job, Order, Tickets};
 use self::queue::{Pushed, Queue, Taken};
@@ -70,6 +72,7 @@ pub struct Lane {
     sooner: Notify,
     closed: AtomicBool,
     stats: Arc<LaneStats>,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -129,6 +132,7 @@ impl Lane {
             sooner: Notify::new(),
             closed: AtomicBool::new(false),
             stats,
+            told: Told::default(),
         })
     }
 
@@ -306,7 +310,11 @@ impl Lane {
         if self.closed.load(Ordering::Acquire) {
             // The queue knows nothing of these jobs any more.
             drop(state);
-            batch.drain(..).enumerate().for_each(|(index, job)| job.tickets.settle(outcome(index)));
+            for (index, job) in batch.drain(..).enumerate() {
+                let outcome = outcome(index);
+                self.told.undelivered(&self.name, &job.record, outcome, (job.attempts + 1, count), now);
+                job.tickets.settle(outcome);
+            }
             return;
         }
         let held = state.queue.held();
@@ -320,7 +328,7 @@ impl Lane {
         let troubled = state.failing.is_the_rule();
         // One for all, so that records that failed together come back together.
         let jitter = fastrand::f64();
-        let mut settled = Vec::new();
+        let (mut settled, mut undelivered) = (Vec::new(), Vec::new());
         let (mut delivered, mut retried) = (0, 0);
         for (index, mut job) in batch.drain(..).enumerate() {
             let outcome = outcome(index);
@@ -335,6 +343,9 @@ impl Lane {
                 }
             }
             delivered += u64::from(outcome == Outcome::Delivered);
+            if outcome != Outcome::Delivered {
+                undelivered.push((job.record, outcome, job.attempts));
+            }
             // A later version that may go now needs no call: this worker looks for work next.
             state.queue.finish(&job, now);
             settled.push((job.tickets, outcome));
@@ -353,6 +364,9 @@ impl Lane {
             0 => {}
             1 => self.room.notify_one(),
             _ => self.room.notify_waiters(),
+        }
+        for (record, outcome, attempts) in undelivered {
+            self.told.undelivered(&self.name, &record, outcome, (attempts, count), now);
         }
         for (tickets, outcome) in settled {
             match outcome {

@@ -31,7 +31,10 @@ mod limited;
 mod ticker;
 mod writer;
 
-pub use self::{limited::Limited, ticker::ticker};
+pub use self::{
+    limited::{Limited, SharedLimited},
+    ticker::ticker,
+};
 
 /// Starts logging for the whole process, once.
 pub fn init(config: &config::Logging) -> Result<LogHandle, LogError> {

@@ -35,6 +35,7 @@ pub struct Metrics {
     info_requests: AtomicU64,
     frame_errors: AtomicU64,
     stale: AtomicU64,
+    held: AtomicU64,
     anomalies: Anomalies,
     pub(crate) load: LoadMeter,
 }
@@ -105,6 +106,8 @@ pub struct Totals {
     pub skipped: u64,
     /// Records that came after a newer version of themselves; among the successes.
     pub stale: u64,
+    /// Records that could not be written in the configured format; among the refused.
+    pub held: u64,
 }
 
 impl Totals {
@@ -148,6 +151,11 @@ impl Metrics {
     /// A record was acknowledged unsent, because a newer version of it had been taken in.
     pub fn stale(&self) {
         self.stale.fetch_add(1, Relaxed);
+    }
+
+    /// A record could not be written in the configured format.
+    pub fn held(&self) {
+        self.held.fetch_add(1, Relaxed);
     }
 
     /// Something happened that should not, and that no other counter tells. `kind` becomes a label, so there
@@ -195,6 +203,7 @@ impl Metrics {
             parse_error: self.answers.parse_error.load(Relaxed),
             skipped: self.answers.skipped.load(Relaxed),
             stale: self.stale.load(Relaxed),
+            held: self.held.load(Relaxed),
         }
     }
 

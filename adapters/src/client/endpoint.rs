@@ -241,7 +241,8 @@ impl Endpoint {
         }
     }
 
-    fn complain(&self, problem: &dyn std::fmt::Display) {
+    /// A line in the log, unless there was one just now.
+    pub(crate) fn complain(&self, problem: &dyn std::fmt::Display) {
         if let Some(suppressed) = self.complaints.due(Instant::now()) {
             let (destination, endpoint) = (&self.destination, &self.label);
             warn!(destination, endpoint, suppressed, "request failed: {problem}");

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use adapters::{Cause, Outcome, Target};
 use serde_json::json;
 
-use crate::peer::{OK, Peer, deliver, outcome, payload, target};
+use crate::{
+    log::Log,
+    peer::{OK, Peer, deliver, outcome, payload, target},
+};
 
 const UNREACHABLE: Outcome = Outcome::Retryable(Cause::Unreachable);
 const MALFORMED: Outcome = Outcome::Retryable(Cause::Malformed);
@@ -194,4 +197,28 @@ async fn an_answer_before_the_whole_request_counts() {
     let large = payload(vec![b'x'; 20_000_000].leak());
     let report = target.deliver(&large).await;
     assert_eq!(report, adapters::Report::all(Outcome::Retryable(Cause::TooLarge)));
+}
+
+#[tokio::test]
+async fn an_operator_reads_what_was_answered_or_that_nothing_was() {
+    let refused = "HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\n\r\nhunter2";
+    let peer = Peer::answering(refused).await;
+    let (log, guard) = Log::start();
+    let refusing = target(&[&peer.url], json!({}));
+    for _ in 0..3 {
+        assert_eq!(outcome(&refusing).await, Outcome::Retryable(Cause::Status(400)));
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "one line, not one per request: {lines:?}");
+    assert!(lines[0].contains("request failed: status 400 Bad Request for 1 record "), "{lines:?}");
+    assert!(lines[0].contains("endpoint=\"127.0.0.1:"), "{lines:?}");
+    assert!(!lines[0].contains("hunter2"), "{lines:?}");
+    drop(guard);
+
+    let peer = Peer::start(|_, mut connection| async move { connection.closed().await }).await;
+    let (log, _guard) = Log::start();
+    let hanging = target(&[&peer.url], json!({"call-timeout": 50}));
+    assert_eq!(outcome(&hanging).await, TIMEOUT);
+    let lines = log.lines();
+    assert!(lines[0].contains("request failed: no answer within 50 ms (call-timeout)"), "{lines:?}");
 }

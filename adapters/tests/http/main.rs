@@ -4,6 +4,7 @@
 mod answers;
 mod connections;
 mod http2;
+mod log;
 mod peer;
 mod real_peers;
 mod requests;

@@ -4,7 +4,7 @@ use std::{
     fs, io,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -27,6 +27,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     chains::Chains,
+    log::Log,
     peer::{OK, config, outcome, target},
 };
 
@@ -126,35 +127,6 @@ fn trusting(chains: &Chains, authority: &str, protocol: &str) -> Value {
     json!({"protocol": protocol, "tls": {"ca-file": chains.path(authority)}})
 }
 
-/// Collects what is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(&mut *self.0.lock().unwrap(), bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().unwrap();
-        String::from_utf8(bytes.clone()).unwrap().lines().map(str::to_owned).collect()
-    }
-}
-
 #[tokio::test]
 async fn alpn_settles_on_the_version() {
     let Some(chains) = chains() else { return };
@@ -184,8 +156,10 @@ async fn who_is_not_trusted_gets_nothing() {
     let Some(chains) = chains() else { return };
     for (certificate, authority, text) in [
         ("server", "other-ca.pem", "signed by an authority that is not trusted"),
-        ("elsewhere", "ca.pem", "is for DnsName(\"elsewhere.example\"), not for localhost"),
+        ("elsewhere", "ca.pem", "its certificate is for elsewhere.example, not for localhost"),
         ("expired", "ca.pem", "its certificate expired on Fri, 01 Jan 2021"),
+        // As many have it in a trust store of Java.
+        ("ca", "ca.pem", "its certificate is that of an authority (CA:TRUE"),
     ] {
         let (log, _guard) = Log::start();
         let peer = Peer::start(&chains, certificate, &["h2"], false).await;
@@ -253,6 +227,7 @@ fn a_key_that_does_not_fit_is_refused() {
 async fn probes_use_the_same_trust() {
     let Some(chains) = chains() else { return };
     for (authority, healthy) in [("ca.pem", true), ("other-ca.pem", false)] {
+        let (log, _guard) = Log::start();
         let peer = Peer::start(&chains, "server", &["h2"], false).await;
         let mut settings = trusting(&chains, authority, "HTTP_2");
         settings["health-check"] = json!({"interval-seconds": 1, "unhealthy-threshold": 1});
@@ -263,6 +238,9 @@ async fn probes_use_the_same_trust() {
         }
         assert_eq!(stats().healthy, healthy);
         assert_eq!(stats().health_error == 0, healthy);
+        let reason =
+            "reason=\"its certificate is signed by an authority that is not trusted (see tls.ca-file)\"";
+        assert_eq!(log.lines().iter().any(|line| line.contains(reason)), !healthy, "{:?}", log.lines());
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) fn render(view: &View, now: Instant) -> Value {
         "frame-errors": totals.frame_errors,
         "received-records": totals.arrived,
         "received-bytes": totals.arrived_bytes,
+        "stale-records": totals.stale,
+        "held-records": totals.held,
         "refused": Map::from_iter(metrics.refused().read().map(pair)),
         "anomalies": Map::from_iter(metrics.anomalies().into_iter().map(pair)),
         "window": {

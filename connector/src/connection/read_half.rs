@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     lane::{Job, Order},
-    logging::Limited,
     metrics::Ended,
     notification::ChangeNotification,
     recorder::{Direction, Tap},
@@ -49,9 +48,6 @@ const RECORD_OVERHEAD_BYTES: usize = 384;
 /// Frames beyond this need leave to be put together, because their connections could be thousands.
 const LARGE_FRAME_BYTES: usize = 128 * 1024;
 
-/// At most one line about held records in this time, on one connection: XDR ships them again for ever.
-const HELD_LOG_EVERY: Duration = Duration::from_secs(1);
-
 /// Bytes read at a time unless configured: the most when much comes, the least on an idle connection.
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
@@ -67,7 +63,6 @@ pub(super) struct ReadHalf<R> {
     read_at: Instant,
     /// Until then what is read may have lain in the socket since before a long wait for the window.
     held_back_until: Instant,
-    held_log: Limited,
     /// Where new names of bins are kept, from record to record.
     names: Names,
     replies: Arc<Replies>,
@@ -95,7 +90,6 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             caught_up: start,
             read_at: start,
             held_back_until: start,
-            held_log: Limited::new(HELD_LOG_EVERY),
             names: Names::default(),
             replies,
             routes,
@@ -296,9 +290,12 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         if let Err(error) = encoded {
             // No retry helps before the record or the configuration changes. Without a place for dead letters the
             // record is held: refused for now, so that it is not lost.
-            if let Some(suppressed) = self.held_log.allow(arrived) {
+            self.shared.metrics.held();
+            if let Some(suppressed) = self.shared.held_log.allow(arrived) {
+                let set = notification.set.map(|set| set.escape_ascii());
                 warn!(
                     namespace = %notification.namespace.escape_ascii(),
+                    set = set.map(tracing::field::display),
                     digest = %notification.digest,
                     %error,
                     suppressed,

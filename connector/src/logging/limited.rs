@@ -1,6 +1,9 @@
 //! Keeps a line that could repeat for every record from filling the log.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// Lets one line through per interval and counts the rest. One of these per line of code.
 #[derive(Debug)]
@@ -24,6 +27,22 @@ impl Limited {
         }
         self.last = Some(now);
         Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+/// The same for a line that many tasks may have to say.
+#[derive(Debug)]
+pub struct SharedLimited(Mutex<Limited>);
+
+impl SharedLimited {
+    /// At most one line in `every`.
+    pub fn new(every: Duration) -> Self {
+        Self(Mutex::new(Limited::new(every)))
+    }
+
+    /// As [`Limited::allow`].
+    pub fn allow(&self, now: Instant) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).allow(now)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use adapters::tls::{date, find};
+use adapters::tls::{OF_AN_AUTHORITY, date, find, is_of_an_authority};
 use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 
 use super::{Side, peers::WrongName};
@@ -166,6 +166,9 @@ fn certificate(fault: &CertificateError) -> (Refusal, String) {
             Refusal::BadCertificate,
             "its certificate is not for clients (extended key usage clientAuth)",
         ),
+        fault if is_of_an_authority(fault) => {
+            (Refusal::BadCertificate, format!("its certificate {OF_AN_AUTHORITY}"))
+        }
         CertificateError::Other(other) => match wrong_name(other) {
             Some(wrong) => (Refusal::WrongName, wrong.to_string()),
             None => (Refusal::BadCertificate, format!("its certificate is refused: {other}")),

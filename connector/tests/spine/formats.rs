@@ -26,4 +26,5 @@ async fn a_record_that_does_not_fit_is_held_and_the_others_go() {
     let mut seen: Vec<_> = target.seen().iter().flat_map(|body| all_n_of(body)).collect();
     seen.sort_unstable();
     assert_eq!(seen, [1, 3]);
+    assert_eq!(peer.shared.metrics.totals().held, 1);
 }

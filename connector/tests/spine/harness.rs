@@ -13,6 +13,7 @@ use esp_connector::{
     config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
     lane::{self, Lane},
+    logging::SharedLimited,
     metrics::Metrics,
     recorder::Tap,
     retry::RetryPolicy,
@@ -201,6 +202,7 @@ impl Setup {
                 accept_client_writes: true,
             },
             assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
+            held_log: SharedLimited::new(connection::HELD_LOG_EVERY),
             stop: stopping,
         });
         let (ours, theirs) = tokio::io::duplex(1 << 20);

@@ -62,6 +62,12 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
         "Records acknowledged unsent, because a newer version had come before (record-ordering).",
         totals.stale,
     );
+    page.single(
+        "esp_connector_held_records_total",
+        Counter,
+        "Records refused because they cannot be written in the configured format, each time XDR ships them.",
+        totals.held,
+    );
     let mut refused = page.family(
         "esp_connector_refused_records_total",
         Counter,

@@ -105,6 +105,7 @@ fn every_family_of_ours() {
         ("esp_connector_endpoint_connections", "gauge"),
         ("esp_connector_endpoint_healthy", "gauge"),
         ("esp_connector_frame_errors_total", "counter"),
+        ("esp_connector_held_records_total", "counter"),
         ("esp_connector_in_process_records", "gauge"),
         ("esp_connector_info_requests_total", "counter"),
         ("esp_connector_lane_capacity_records", "gauge"),
