@@ -311,8 +311,11 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let tickets = self.replies.push_record(arrived, deadline, bytes, destinations.len());
         let mut stale = true;
         for (ticket, destination) in tickets.zip(destinations) {
-            let order = ordering
-                .map(|(caches, lut_unix_ms)| Order { lut_unix_ms, seen: Arc::clone(&caches[*destination]) });
+            let order = ordering.map(|(caches, lut_unix_ms)| Order {
+                lut_unix_ms,
+                whole: notification.is_whole(),
+                seen: Arc::clone(&caches[*destination]),
+            });
             if order.as_ref().is_some_and(|order| !order.seen.observe(&record, order.lut_unix_ms, now())) {
                 // A newer version was taken in for this destination.
                 ticket.settle(Outcome::Delivered);

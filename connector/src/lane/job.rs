@@ -33,6 +33,8 @@ pub struct Job {
 pub struct Order {
     /// Last-update time of this version.
     pub lut_unix_ms: u64,
+    /// Whether it holds all there is of the record, so that it can stand for older versions.
+    pub whole: bool,
     /// The newest that were seen.
     pub seen: Arc<LutCache>,
 }
@@ -80,11 +82,13 @@ impl Job {
     }
 
     /// Lets the newer of two versions of a record stand for both; returns how many bytes the other one held. `None`, and
-    /// `other` as it was, when they have no order, and both have to go.
+    /// `other` as it was, when neither can stand for the other, and both have to go.
     pub(crate) fn supersede(&mut self, other: &mut Option<Self>) -> Option<usize> {
-        let newer =
-            |other: &Self| Some(other.order.as_ref()?.lut_unix_ms >= self.order.as_ref()?.lut_unix_ms);
-        let newer = newer(other.as_ref()?)?;
+        let (order, others) = (self.order.as_ref()?, other.as_ref()?.order.as_ref()?);
+        let newer = others.stands_for(order);
+        if !newer && !order.stands_for(others) {
+            return None;
+        }
         let mut other = other.take()?;
         if newer {
             std::mem::swap(self, &mut other);
@@ -94,5 +98,12 @@ impl Job {
         self.tickets.superseded.append(&mut other.tickets.superseded);
         self.tickets.superseded.push(other.tickets.own);
         Some(other.piece.len())
+    }
+}
+
+impl Order {
+    /// Whether nobody misses the other version who has this one.
+    pub(crate) fn stands_for(&self, other: &Self) -> bool {
+        self.whole && self.lut_unix_ms >= other.lut_unix_ms
     }
 }

@@ -218,11 +218,12 @@ impl Queue {
         self.alarm.take().into_iter().chain(self.parked.first().map(|(due, _)| due)).min()
     }
 
-    /// Whether a newer version waits behind a job.
+    /// Whether a newer version that stands for a job waits behind it.
     fn is_overtaken(&self, job: &Job) -> bool {
         let Some(order) = &job.order else { return false };
         let next = self.records.get(&job.record).and_then(VecDeque::front);
-        next.and_then(|next| next.order.as_ref()).is_some_and(|next| order.lut_unix_ms < next.lut_unix_ms)
+        next.and_then(|next| next.order.as_ref())
+            .is_some_and(|next| next.stands_for(order) && next.lut_unix_ms > order.lut_unix_ms)
     }
 
     /// Drops a job that was overtaken while it waited. What becomes of the version behind it is the answer.

@@ -114,7 +114,11 @@ impl Model {
             record,
             piece: Bytes::from(piece),
             policy: self.random.usize(..4),
-            order: ordered.map(|lut_unix_ms| Order { lut_unix_ms, seen: Arc::clone(&self.seen) }),
+            order: ordered.map(|lut_unix_ms| Order {
+                lut_unix_ms,
+                whole: true,
+                seen: Arc::clone(&self.seen),
+            }),
             tickets,
             entered: self.now,
             deadline,

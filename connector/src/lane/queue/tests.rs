@@ -41,7 +41,7 @@ impl Source {
     fn version(&self, body: &'static str, lut_unix_ms: u64, seen: &Arc<LutCache>) -> Job {
         let job = self.job(1, body);
         seen.observe(&job.record, lut_unix_ms, self.now);
-        Job { order: Some(Order { lut_unix_ms, seen: Arc::clone(seen) }), ..job }
+        Job { order: Some(Order { lut_unix_ms, whole: true, seen: Arc::clone(seen) }), ..job }
     }
 
     /// What the source was told so far, in order.
@@ -357,4 +357,29 @@ fn one_that_has_less_time_than_those_before_it_waits_less() {
     assert_eq!(queue.next_wake(source.now), Some(flush_at));
     assert_eq!(queue.wake(flush_at), 1);
     assert_eq!(bodies(&take(&mut queue, flush_at)), ["urgent", "patient"]);
+}
+
+#[test]
+fn a_version_with_some_of_the_bins_stands_for_no_other() {
+    let (source, mut queue) = (Source::new(), queue(None));
+    let seen = Arc::new(LutCache::new(Duration::from_secs(30), 100, source.now));
+    let partial = |body, lut| {
+        let mut job = source.version(body, lut, &seen);
+        job.order.as_mut().expect("ordered").whole = false;
+        job
+    };
+    queue.push(source.version("v1", 1, &seen), source.now);
+    let mut sent = Vec::new();
+    let mut next = take(&mut queue, source.now);
+    queue.push(partial("v2", 2), source.now);
+    queue.push(partial("v3", 3), source.now);
+    queue.push(source.version("v4", 4, &seen), source.now);
+    queue.push(partial("v5", 5), source.now);
+    while !next.is_empty() {
+        sent.push(bodies(&next).join(","));
+        deliver(&mut queue, next);
+        next = take(&mut queue, source.now);
+    }
+    assert_eq!(sent, ["v1", "v4", "v5"], "v4 is the whole record and stands for those before it, v5 is not");
+    assert_eq!((queue.held(), queue.held_bytes(), source.answers().len()), (0, 0, 5));
 }
