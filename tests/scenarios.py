@@ -49,6 +49,12 @@ logging: {{levels: {{root: error}}}}
 FLAT_JSON = "{mode: flat-json, metadata-key: _meta}"
 MESSAGE_PACK = "{mode: message-pack}"
 BATCHES = "batching: {max-records: 100}"
+ORDERED = "record-ordering: {enable: true}"
+# Few records with many versions, and older versions that come again.
+VERSIONS = ["--keys", "50000", "--hot-keys", "0.2", "--stale-share", "0.1", "--deletes", "0.2",
+            "--key-types", "integer,string,blob", "--ordered"]
+EVERY_TYPE = ["--bins", "14", "--key-types", "integer,string,blob", "--deletes", "0.1", "--compress", "0.2", "--sets", "demo,orders,",
+              "--types", "integer,double,string,blob,java-blob,boolean,list,ordered-list,map,ordered-map,key-value-map,geojson,hll,deleted"]
 
 
 def free_port():
@@ -108,8 +114,9 @@ class Run:
         self.start_connector()
 
     def source(self, records, *options):
+        record = RECORD if "--bins" not in options else []
         return subprocess.Popen([BINARY, "simulate", "--to", f"127.0.0.1:{self.port}", "--records", str(records),
-                                 "--ledger", self.acked, "--account", self.delivered, "--json", *RECORD, *options],
+                                 "--ledger", self.acked, "--account", self.delivered, "--json", *record, *options],
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def receiver_counts(self):
@@ -145,12 +152,14 @@ def plain(name, records=1_000_000, source=(), **setup):
         return show(name, run, *run.finish(run.source(records, *source)))
 
 
-def killed(name, records=1_000_000, **setup):
+def killed(name, records=1_000_000, source=(), **setup):
     with tempfile.TemporaryDirectory() as folder:
         run = Run(folder, **setup)
-        source = run.source(records)
+        source = run.source(records, *source)
         for _ in range(3):
             time.sleep(4)
+            if source.poll() is not None:
+                raise SystemExit(f"{name}: the source was done before the connector was killed")
             run.kill_connector()
         return show(name, run, *run.finish(source), extra=", killed 3 times with SIGKILL")
 
@@ -195,7 +204,12 @@ SCENARIOS = {
     "batches-message-pack-503": lambda: plain("batches of 100, message-pack, one request in fifty answered 503",
                                               sections=BATCHES, format=MESSAGE_PACK, receive=["--fail-share", "0.02"]),
     "batches-h2c": lambda: plain("batches of 100, h2c, 1 connection", protocol="HTTP_2", connections=1, sections=BATCHES),
-    "batches-killed": lambda: killed("batches of 100, killed and restarted", sections=BATCHES),
+    "batches-killed": lambda: killed("batches of 100, killed and restarted", sections=BATCHES, source=["--rate", "70000"]),
+    "ordered": lambda: plain("record ordering, one version in ten shipped again after a newer one", sections=ORDERED, source=VERSIONS),
+    "ordered-batches-503": lambda: plain("the same in batches of 100, one request in fifty answered 503", source=VERSIONS,
+                                         sections=f"{ORDERED}\n{BATCHES}", receive=["--fail-share", "0.02"]),
+    "every-type": lambda: plain("every type of bin and key, message-pack in batches", records=300_000, source=EVERY_TYPE,
+                                sections=BATCHES, format=MESSAGE_PACK),
     "killed": lambda: killed("killed and restarted"),
     "overload": lambda: overload("overload"),
 }

@@ -6,6 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use self::request_size::RequestSize;
+
+mod request_size;
+
 /// How long an accepted record should wait at most when the destination keeps its rate. Far below the deadline,
 /// so that a rate that drops to a quarter still costs no record its place.
 const WAIT_MAX: Duration = Duration::from_secs(2);
@@ -20,54 +24,84 @@ const DECAY: f64 = 0.25;
 /// together must fit into this, well below the deadline, or the worker's time is spent on a record that expires.
 const TWO_REQUESTS_MAX: Duration = Duration::from_secs(7);
 
-/// A request that takes longer has too many records in it, if it has several. Two of them fit well below the deadline.
-const SLOW_REQUEST: Duration = Duration::from_secs(2);
-
-/// Records in a request before anything is known of the destination.
-const BATCH_AT_FIRST: usize = 16;
-
 /// The running estimate for one destination.
 #[derive(Debug)]
 pub struct Admission {
     workers: usize,
-    /// Most records in a request.
-    batch_max: usize,
     ceiling: usize,
-    /// Records in a request for which there is room at every worker.
-    batch: usize,
+    request_size: RequestSize,
+    /// Records in a request, on average.
+    mean_size: f64,
     /// Records delivered in a second.
     rate: f64,
     /// Seconds that a request takes; 0 before the first.
     request: f64,
     tick_start: Instant,
+    sample: Sample,
+    capacity: usize,
+}
+
+/// One request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Records in it.
+    pub sent: usize,
+    /// Those that are done with.
+    pub delivered: usize,
+    /// Whether it may have had several records.
+    pub batch: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The requests of one tick.
+#[derive(Debug, Default)]
+struct Sample {
+    requests: u64,
     sent: u64,
     delivered: u64,
-    requests: u64,
-    requests_took: Duration,
-    capacity: usize,
+    took: Duration,
+    /// Records in the largest request that may have had several.
+    largest: usize,
+}
+
+impl Sample {
+    fn add(&mut self, request: Request) {
+        self.requests += 1;
+        self.sent += request.sent as u64;
+        self.delivered += request.delivered as u64;
+        self.took += request.took;
+        if request.batch {
+            self.largest = self.largest.max(request.sent);
+        }
+    }
+
+    fn mean_size(&self) -> f64 {
+        self.sent as f64 / self.requests as f64
+    }
+
+    fn mean_seconds(&self) -> f64 {
+        self.took.as_secs_f64() / self.requests as f64
+    }
 }
 
 impl Admission {
     /// `workers` requests of up to `batch_max` records can run at once; at most `ceiling` records may ever be held.
     ///
     /// Two requests for each worker are let in whatever rate was measured, one if requests are very slow: this is also
-    /// how a recovered destination is noticed. They begin with few records each, and have twice as many as long as that
-    /// many come and are answered soon.
+    /// how a recovered destination is noticed.
     pub fn new(workers: usize, batch_max: usize, ceiling: usize, now: Instant) -> Self {
         let ceiling = ceiling.max(1);
-        let workers = workers.clamp(1, ceiling);
+        let request_size = RequestSize::new(batch_max.clamp(1, ceiling));
         let mut admission = Self {
-            workers,
-            batch_max: batch_max.clamp(1, ceiling),
+            workers: workers.clamp(1, ceiling),
             ceiling,
-            batch: batch_max.clamp(1, ceiling).min(BATCH_AT_FIRST),
+            mean_size: request_size.max() as f64,
+            request_size,
             rate: 0.0,
             request: 0.0,
             tick_start: now,
-            sent: 0,
-            delivered: 0,
-            requests: 0,
-            requests_took: Duration::ZERO,
+            sample: Sample::default(),
             capacity: 0,
         };
         admission.capacity = (admission.in_requests() * 2).min(ceiling);
@@ -79,13 +113,14 @@ impl Admission {
         self.capacity
     }
 
-    /// Takes note of a request of `sent` records that `took` so long and finished `delivered` of them, while `held` were
-    /// waiting or in flight.
-    pub fn answered(&mut self, sent: usize, delivered: usize, took: Duration, held: usize, now: Instant) {
-        self.sent += sent as u64;
-        self.delivered += delivered as u64;
-        self.requests += 1;
-        self.requests_took += took;
+    /// Most records that a request should have now.
+    pub fn batch_max(&self) -> usize {
+        self.request_size.max()
+    }
+
+    /// Takes note of a request, while `held` records were waiting or in flight.
+    pub fn answered(&mut self, request: Request, held: usize, now: Instant) {
+        self.sample.add(request);
         self.tick(held, now);
     }
 
@@ -96,25 +131,24 @@ impl Admission {
         if elapsed < TICK {
             return;
         }
-        if self.requests > 0 {
-            let mean = self.requests_took.as_secs_f64() / self.requests as f64;
+        let sample = std::mem::take(&mut self.sample);
+        let busy = held >= self.in_requests();
+        if sample.requests > 0 {
             let share = if self.request == 0.0 { 1.0 } else { DECAY };
-            self.request += (mean - self.request) * share;
-            self.adapt_batch();
+            self.request += (sample.mean_seconds() - self.request) * share;
+            self.mean_size += (sample.mean_size() - self.mean_size) * share;
+            self.mean_size = self.mean_size.max(sample.mean_size());
+            self.request_size.adapt(&sample, busy);
         }
-        let measured = self.possible(self.delivered as f64 / elapsed.as_secs_f64());
+        let measured = self.possible(sample.delivered as f64 / elapsed.as_secs_f64(), &sample);
         if measured > self.rate {
             self.rate = measured;
-        } else if held >= self.in_requests() {
+        } else if busy {
             let ticks = (elapsed.as_secs_f64() / TICK.as_secs_f64()).min(1000.0);
             let keep = (1.0 - DECAY).powf(ticks);
             self.rate = self.rate * keep + measured * (1.0 - keep);
         }
         self.tick_start = now;
-        self.sent = 0;
-        self.delivered = 0;
-        self.requests = 0;
-        self.requests_took = Duration::ZERO;
         self.capacity = self.in_requests().saturating_add(self.waiting_max()).min(self.ceiling);
     }
 
@@ -128,30 +162,19 @@ impl Admission {
         ((self.rate * WAIT_MAX.as_secs_f64().min(spare)) as usize).max(self.in_requests())
     }
 
-    /// Records in flight when every worker has a request.
+    /// Records in flight when every worker has a request. They are no larger than what is asked for, and where most of
+    /// them are small not much larger than those.
     fn in_requests(&self) -> usize {
-        self.workers.saturating_mul(self.batch)
-    }
-
-    /// Room for larger requests as long as those there is room for are used and come back soon.
-    fn adapt_batch(&mut self) {
-        let mean = self.sent / self.requests;
-        if self.request > SLOW_REQUEST.as_secs_f64() {
-            self.batch = (self.batch / 2).max(1);
-        } else if self.request < SLOW_REQUEST.as_secs_f64() / 2.0
-            && mean.saturating_mul(2) > self.batch as u64
-        {
-            self.batch = self.batch.saturating_mul(2).min(self.batch_max);
-        }
+        let size = self.request_size.max().min((self.mean_size * 2.0).ceil() as usize).max(1);
+        self.workers.saturating_mul(size)
     }
 
     /// Answers come in bursts when requests began together; over longer, the workers deliver no more than this.
-    fn possible(&self, measured: f64) -> f64 {
-        if self.request == 0.0 || self.requests == 0 {
+    fn possible(&self, measured: f64, sample: &Sample) -> f64 {
+        if self.request == 0.0 || sample.requests == 0 {
             return measured;
         }
-        let mean = self.sent as f64 / self.requests as f64;
-        measured.min(self.workers as f64 * mean / self.request)
+        measured.min(self.workers as f64 * sample.mean_size() / self.request)
     }
 }
 
@@ -159,17 +182,17 @@ impl Admission {
 mod tests {
     use super::*;
 
+    /// A request that delivered all its records.
+    fn request(sent: usize, took: Duration) -> Request {
+        Request { sent, delivered: sent, batch: true, took }
+    }
+
     /// A destination that delivers `rate` records a second, kept busy, for `ms` milliseconds.
     fn run(admission: &mut Admission, now: &mut Instant, rate: usize, ms: u64) {
         for _ in 0..ms / 10 {
             *now += Duration::from_millis(10);
-            admission.answered(
-                rate / 100,
-                rate / 100,
-                Duration::from_micros(500),
-                admission.capacity(),
-                *now,
-            );
+            let request = request(rate / 100, Duration::from_micros(500));
+            admission.answered(request, admission.capacity(), *now);
         }
     }
 
@@ -220,7 +243,7 @@ mod tests {
         let mut admission = Admission::new(100, 1, 32_768, now);
         for _ in 0..4 {
             now += Duration::from_secs(1);
-            (0..100).for_each(|_| admission.answered(1, 1, Duration::from_secs(1), 300, now));
+            (0..100).for_each(|_| admission.answered(request(1, Duration::from_secs(1)), 300, now));
             now += Duration::from_millis(50);
             admission.tick(300, now);
             assert!(admission.capacity() <= 300, "{}", admission.capacity());
@@ -233,7 +256,7 @@ mod tests {
         let mut admission = Admission::new(10, 1, 32_768, now);
         for _ in 0..100 {
             now += Duration::from_millis(500);
-            admission.answered(1, 1, Duration::from_secs(5), 10, now);
+            admission.answered(request(1, Duration::from_secs(5)), 10, now);
         }
         assert_eq!(admission.capacity(), 10);
     }
@@ -242,8 +265,8 @@ mod tests {
     fn fill(admission: &mut Admission, now: &mut Instant, took: Duration, times: usize) {
         for _ in 0..times {
             *now += took;
-            let sent = admission.capacity().min(100);
-            admission.answered(sent, sent, took, admission.capacity(), *now);
+            let sent = admission.capacity().min(admission.batch_max());
+            admission.answered(request(sent, took), admission.capacity(), *now);
         }
     }
 
@@ -262,11 +285,26 @@ mod tests {
         let mut now = Instant::now();
         let mut admission = Admission::new(1, 100, 32_768, now);
         for _ in 0..100 {
-            let sent = admission.capacity().min(100);
+            let sent = admission.capacity().min(admission.batch_max());
             let took = Duration::from_millis(100) * sent as u32;
             now += took;
-            admission.answered(sent, sent, took, admission.capacity(), now);
+            admission.answered(request(sent, took), admission.capacity(), now);
         }
         assert!((5..=60).contains(&admission.capacity()), "10 records/s: {}", admission.capacity());
+    }
+
+    #[test]
+    fn records_that_go_alone_get_no_room_for_batches_that_others_make() {
+        let mut now = Instant::now();
+        let mut admission = Admission::new(100, 1_000, 32_768, now);
+        for _ in 0..20 {
+            now += Duration::from_millis(900);
+            let held = admission.capacity();
+            let alone = Request { batch: false, ..request(1, Duration::from_millis(900)) };
+            (0..100).for_each(|_| admission.answered(alone, held, now));
+            now += TICK;
+            admission.tick(held, now);
+        }
+        assert!(admission.capacity() <= 400, "{} of 105 records/s", admission.capacity());
     }
 }

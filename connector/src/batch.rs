@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::encode::Body;
 
 /// How the records of one kind are put into requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPolicy {
     /// Form of the request body.
     pub body: Body,

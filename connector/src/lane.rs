@@ -19,7 +19,7 @@ use tracing::warn;
 
 use self::told::Told;
 use crate::{
-    admission::Admission,
+    admission::{Admission, Request},
     batch::BatchPolicy,
     metrics::LaneStats,
     retry::{Failing, RetryPolicy},
@@ -45,6 +45,8 @@ const SATURATED: Duration = Duration::from_secs(10);
 pub struct Limits {
     /// Requests in flight.
     pub workers: usize,
+    /// Records in a request.
+    pub batch_max: usize,
     /// Records held, in flight included.
     pub held_max: usize,
     /// Bytes of their bodies. The window bounds what is unanswered; a destination that hangs still holds what was
@@ -83,6 +85,22 @@ struct State {
     wake_at: Option<Instant>,
 }
 
+impl State {
+    /// Lets requests have as many records as the destination answers soon.
+    fn limit_batches(&mut self) {
+        self.queue.limit_batches(self.admission.batch_max());
+    }
+
+    /// Whether the clock has to be told of an instant. It then knows of it.
+    fn is_sooner(&mut self, at: Option<Instant>) -> bool {
+        let sooner = at.is_some_and(|at| self.wake_at.is_none_or(|wake_at| at < wake_at));
+        if sooner {
+            self.wake_at = at;
+        }
+        sooner
+    }
+}
+
 impl Lane {
     /// A lane into `target` for jobs to which one of `policies` applies. Nothing runs before [`Lane::start`].
     pub fn new(
@@ -92,21 +110,22 @@ impl Lane {
         policies: Arc<[BatchPolicy]>,
         now: Instant,
     ) -> Arc<Self> {
-        let batch_max = policies.iter().map(|policy| policy.records_max).max().unwrap_or(1);
-        let admission = Admission::new(limits.workers, batch_max, limits.held_max, now);
+        let admission = Admission::new(limits.workers, limits.batch_max, limits.held_max, now);
         let stats = Arc::new(LaneStats::default());
         stats.capacity.store(admission.capacity() as u64, Ordering::Relaxed);
+        let mut state = State {
+            queue: Queue::new(Arc::clone(&policies)),
+            admission,
+            failing: Failing::default(),
+            saturated_until: None,
+            wake_at: None,
+        };
+        state.limit_batches();
         Arc::new(Self {
             name,
             target,
             limits,
-            state: Mutex::new(State {
-                queue: Queue::new(Arc::clone(&policies)),
-                admission,
-                failing: Failing::default(),
-                saturated_until: None,
-                wake_at: None,
-            }),
+            state: Mutex::new(state),
             policies,
             work: Notify::new(),
             room: Notify::new(),
@@ -196,7 +215,7 @@ impl Lane {
         }
         let pushed = state.queue.push(job, now());
         let sooner = match pushed {
-            Pushed::Until(at) => state.wake_at.is_none_or(|wake_at| at < wake_at),
+            Pushed::Until(at) => state.is_sooner(Some(at)),
             Pushed::Work | Pushed::Nothing => false,
         };
         self.gauge(&state);
@@ -261,8 +280,13 @@ impl Lane {
         if state.queue.held() < held {
             self.room.notify_waiters();
         }
+        let alarm = state.queue.alarm();
+        let sooner = state.is_sooner(alarm);
         self.gauge(&state);
         drop(state);
+        if sooner {
+            self.sooner.notify_one();
+        }
         let Taken { policy, more } = taken?;
         if more {
             self.work.notify_one();
@@ -296,7 +320,11 @@ impl Lane {
         let held = state.queue.held();
         state.queue.request_ended(policy, count);
         state.failing.attempt(finished == 0);
-        state.admission.answered(count, finished, now.saturating_duration_since(start), held, now);
+        let took = now.saturating_duration_since(start);
+        let several = self.policies[policy].records_max > 1;
+        let request = Request { sent: count, delivered: finished, batch: several, took };
+        state.admission.answered(request, held, now);
+        state.limit_batches();
         let troubled = state.failing.is_the_rule();
         // One for all, so that records that failed together come back together.
         let jitter = fastrand::f64();
@@ -319,14 +347,14 @@ impl Lane {
                 undelivered.push((job.record, outcome, job.attempts));
             }
             // A later version that may go now needs no call: this worker looks for work next.
-            state.queue.finish(&job);
+            state.queue.finish(&job, now);
             settled.push((job.tickets, outcome));
         }
         self.stats.records_delivered.fetch_add(delivered, Ordering::Relaxed);
         self.stats.retries.fetch_add(retried, Ordering::Relaxed);
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
-        let parked_until = if retried > 0 { state.queue.next_wake(now) } else { None };
-        let sooner = parked_until.is_some_and(|at| state.wake_at.is_none_or(|wake_at| at < wake_at));
+        let alarm = state.queue.alarm();
+        let sooner = state.is_sooner(alarm);
         self.gauge(&state);
         drop(state);
         if sooner {
@@ -359,6 +387,7 @@ impl Lane {
                 let mut state = self.lock();
                 let held = state.queue.held();
                 state.admission.tick(held, now);
+                state.limit_batches();
                 let calls = state.queue.wake(now);
                 state.wake_at = state.queue.next_wake(now);
                 (calls, state.wake_at)

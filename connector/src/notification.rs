@@ -44,6 +44,13 @@ impl ChangeNotification<'_> {
     pub fn record_id(&self) -> RecordId {
         RecordId::new(self.namespace, self.digest)
     }
+
+    /// Whether it holds all there is of the record now. What merges into a record may hold only the bins that changed
+    /// (`bin-policy`).
+    pub fn is_whole(&self) -> bool {
+        self.operation != Operation::Write
+            || !matches!(self.exists_action, ExistsAction::Update | ExistsAction::UpdateOnly)
+    }
 }
 
 /// What happened to the record.

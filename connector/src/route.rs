@@ -21,10 +21,16 @@ mod destinations;
 pub struct Router {
     destinations: Vec<String>,
     batch_policies: Arc<[BatchPolicy]>,
-    lut_caches: Vec<Arc<LutCache>>,
+    /// Most records in a request, by position of the destination.
+    batch_max: Vec<usize>,
+    lut_caches: Vec<LutCaches>,
     ports: HashMap<u16, Arc<PortRoutes>>,
     other_ports: Arc<PortRoutes>,
 }
+
+/// A cache for each of [`Router::destinations`]: a version that one destination has makes an older one stale only
+/// there.
+pub type LutCaches = Arc<[Arc<LutCache>]>;
 
 /// Routes for what arrives at one port.
 #[derive(Debug)]
@@ -56,7 +62,7 @@ pub struct Delivery {
     /// Position in [`Router::batch_policies`]: how what is written is put into requests.
     pub batch: usize,
     /// Where last-update times are remembered, when no version may arrive after a newer one.
-    pub ordering: Option<Arc<LutCache>>,
+    pub ordering: Option<LutCaches>,
     /// Which bins are sent, and under which names, unless all are as they came.
     pub transform: Option<Transform>,
     destinations: Destinations,
@@ -92,7 +98,11 @@ impl Router {
     pub fn new(config: &Config, now: Instant) -> Result<Self, RouteError> {
         let destinations: Vec<String> = config.destinations.keys().cloned().collect();
         let none = HashMap::new();
-        let builder = Builder { destinations: &destinations, now, made: RefCell::default() };
+        let builder = Builder {
+            destinations: &destinations,
+            now,
+            made: RefCell::new(Made::for_destinations(destinations.len())),
+        };
         let mut ports = HashMap::new();
         for (port, overrides) in &config.ports {
             let levels = [Some(&overrides.sections), Some(&config.root)];
@@ -102,9 +112,10 @@ impl Router {
         let namespaces = [&none.into_iter().collect(), &config.namespaces];
         let other_ports = Arc::new(builder.port([None, Some(&config.root)], namespaces)?);
         let made = builder.made.into_inner();
+        let batch_max = made.batch_max;
         let batch_policies = made.batching.into_iter().map(|(_, policy)| policy).collect();
         let lut_caches = made.orderings.into_iter().map(|(_, cache)| cache).collect();
-        Ok(Self { destinations, batch_policies, lut_caches, ports, other_ports })
+        Ok(Self { destinations, batch_policies, batch_max, lut_caches, ports, other_ports })
     }
 
     /// Names of the destinations that routes refer to by position.
@@ -117,9 +128,14 @@ impl Router {
         &self.batch_policies
     }
 
+    /// Most records that any route puts into a request to the destination at this position.
+    pub fn batch_max(&self, destination: usize) -> usize {
+        self.batch_max[destination]
+    }
+
     /// Where last-update times are remembered.
-    pub fn lut_caches(&self) -> &[Arc<LutCache>] {
-        &self.lut_caches
+    pub fn lut_caches(&self) -> impl Iterator<Item = &Arc<LutCache>> {
+        self.lut_caches.iter().flat_map(|caches| caches.iter())
     }
 
     /// Routes for what arrives at `port`.
@@ -145,11 +161,17 @@ struct Builder<'a> {
 }
 
 /// What was made so far: equal settings share one.
-#[derive(Default)]
 struct Made {
+    batch_max: Vec<usize>,
     encoders: Vec<(Format, Arc<Encoder>)>,
-    batching: Vec<((Format, Option<Batching>), BatchPolicy)>,
-    orderings: Vec<(RecordOrdering, Arc<LutCache>)>,
+    batching: Vec<(Option<(Format, Batching)>, BatchPolicy)>,
+    orderings: Vec<(RecordOrdering, LutCaches)>,
+}
+
+impl Made {
+    fn for_destinations(count: usize) -> Self {
+        Self { batch_max: vec![1; count], encoders: Vec::new(), batching: Vec::new(), orderings: Vec::new() }
+    }
 }
 
 impl Builder<'_> {
@@ -212,6 +234,12 @@ impl Builder<'_> {
         let fail = |error| RouteError::Format(place(), error);
         let encoder = self.encoder(format).map_err(fail)?;
         let batch = self.batch(format, &encoder, batching).map_err(fail)?;
+        let mut made = self.made.borrow_mut();
+        let records_max = made.batching[batch].1.records_max;
+        for position in destinations.every() {
+            made.batch_max[position] = made.batch_max[position].max(records_max);
+        }
+        drop(made);
         let ordering = ordering.filter(|ordering| ordering.enabled).map(|ordering| self.ordering(ordering));
         Ok(Route::To(Arc::new(Delivery { encoder, batch, ordering, transform, destinations })))
     }
@@ -239,7 +267,8 @@ impl Builder<'_> {
         Ok(encoder)
     }
 
-    /// Position of the batch policy of this format.
+    /// Position of the batch policy of this format. Formats do not share requests, but where every record goes alone one
+    /// policy serves them all: a thousand schemas are no more work for a lane than one.
     fn batch(
         &self,
         format: &Format,
@@ -247,22 +276,28 @@ impl Builder<'_> {
         batching: Option<&Batching>,
     ) -> Result<usize, FormatError> {
         let policies = &mut self.made.borrow_mut().batching;
-        let key = (format.clone(), batching.filter(|batching| batching.enabled).cloned());
-        if let Some(position) = policies.iter().position(|(known, _)| *known == key) {
+        let batching = batching.filter(|batching| batching.enabled);
+        let key = batching.map(|batching| (format.clone(), batching.clone()));
+        let policy = encoder.batch_policy(batching)?;
+        if let Some(position) = policies.iter().position(|(known, other)| *known == key && *other == policy) {
             return Ok(position);
         }
-        policies.push((key, encoder.batch_policy(batching)?));
+        policies.push((key, policy));
         Ok(policies.len() - 1)
     }
 
-    fn ordering(&self, ordering: &RecordOrdering) -> Arc<LutCache> {
-        let caches = &mut self.made.borrow_mut().orderings;
-        if let Some((_, cache)) = caches.iter().find(|(known, _)| known == ordering) {
-            return Arc::clone(cache);
+    fn ordering(&self, ordering: &RecordOrdering) -> LutCaches {
+        let made = &mut self.made.borrow_mut().orderings;
+        if let Some((_, caches)) = made.iter().find(|(known, _)| known == ordering) {
+            return Arc::clone(caches);
         }
         let records_max = ordering.lut_cache_max_records.get();
-        let cache = Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
-        caches.push((ordering.clone(), Arc::clone(&cache)));
-        cache
+        let cache = || Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
+        let caches: LutCaches = self.destinations.iter().map(|_| cache()).collect();
+        made.push((ordering.clone(), Arc::clone(&caches)));
+        caches
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,6 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
-    batch::BatchPolicy,
     config::{Config, Destination, ServerTls, Service},
     connection::{ASSEMBLING_BYTES_MAX, HELD_LOG_EVERY, Limits, Shared},
     lane::{self, Lane},
@@ -127,7 +126,7 @@ pub async fn run(
     let router = Arc::new(Router::new(&config, Instant::now())?);
     let metrics = Arc::new(Metrics::default());
     let mut workers = JoinSet::new();
-    let lanes = start_lanes(&config, targets, router.batch_policies(), &mut workers)?;
+    let lanes = start_lanes(&config, targets, &router, &mut workers)?;
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared {
         window: Window::new(
@@ -148,7 +147,14 @@ pub async fn run(
         acceptor.introduce();
         reloading.spawn(acceptor.watch(options.tls_reload));
     }
-    let view = Arc::new(view(&config, &shared, &options, acceptors, router.lut_caches().to_vec(), &stopping));
+    let view = Arc::new(view(
+        &config,
+        &shared,
+        &options,
+        acceptors,
+        router.lut_caches().cloned().collect(),
+        &stopping,
+    ));
     for listener in &listeners.manage {
         if let Ok(address) = listener.local_addr() {
             info!(%address, tls = listener.tls.is_some(), "listening for management requests");
@@ -204,14 +210,18 @@ async fn drain(accepting: &mut JoinSet<()>, shared: &Shared, grace: Duration) {
 fn start_lanes(
     config: &Config,
     mut targets: BTreeMap<String, SharedTarget>,
-    policies: &Arc<[BatchPolicy]>,
+    router: &Router,
     workers: &mut JoinSet<()>,
 ) -> Result<Vec<Arc<Lane>>, RunError> {
     let mut lanes = Vec::new();
-    for (name, destination) in &config.destinations {
+    for (position, (name, destination)) in config.destinations.iter().enumerate() {
         let target = targets.remove(name).ok_or_else(|| RouteError::UnknownDestination(name.clone()))?;
-        let limits = lane_limits(destination, target.concurrency(), &config.service);
-        let lane = Lane::new(name.clone(), target, limits, Arc::clone(policies), Instant::now());
+        let limits = lane::Limits {
+            batch_max: router.batch_max(position),
+            ..lane_limits(destination, target.concurrency(), &config.service)
+        };
+        let policies = Arc::clone(router.batch_policies());
+        let lane = Lane::new(name.clone(), target, limits, policies, Instant::now());
         lane.start(workers);
         lanes.push(lane);
     }
@@ -222,6 +232,7 @@ fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, service: &S
     let workers = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
     lane::Limits {
         workers: workers.get().min(WORKERS_MAX),
+        batch_max: 1,
         held_max: destination.max_queued.min(service.max_concurrent_records.get()),
         held_bytes_max: service.max_concurrent_bytes.get(),
         retry: RetryPolicy::new(destination.max_attempts),

@@ -73,9 +73,10 @@ answered to XDR by the outcome of the request it was in.
 
 const ORDERING: &str = "\
 Without this section the versions of a record are sent in the order they arrive, one after the other. With it a version
-whose last-update time is older than that of one that arrived before is acknowledged and not sent; of several that wait,
-only the newest is sent, and the others are acknowledged when it is delivered. It is about one connector: versions of a
-record that XDR ships to another one are not known here, and nothing is remembered over a restart.
+whose last-update time is older than that of one that arrived before for the same destination is acknowledged and not
+sent; of several that wait, only the newest is sent, and the others are acknowledged when it is delivered. A version that
+may hold only some of the bins (`bin-policy` other than `all`) takes no other's place. It is about one connector: versions
+of a record that XDR ships to another one are not known here, and nothing is remembered over a restart.
 ";
 
 const BINS: &str = "\

@@ -258,13 +258,6 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         debug_assert_eq!(none.count(), 0);
     }
 
-    /// Acknowledges a record of which a newer version was taken in before.
-    async fn acknowledge(&mut self, deadline: Instant) {
-        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
-        let tickets = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 1);
-        tickets.for_each(|ticket| ticket.settle(Outcome::Delivered));
-    }
-
     /// Writes the record once and hands it to every destination's lane.
     async fn dispatch<'n>(
         &mut self,
@@ -278,15 +271,8 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             return self.skip(deadline).await;
         }
         let record = notification.record_id();
-        let order = match (&delivery.ordering, notification.lut_unix_ms) {
-            (Some(seen), Some(lut_unix_ms)) if !seen.observe(&record, lut_unix_ms, now()) => {
-                self.shared.metrics.stale();
-                return self.acknowledge(deadline).await;
-            }
-            (Some(seen), Some(lut_unix_ms)) => Some(Order { lut_unix_ms, seen: Arc::clone(seen) }),
-            // A version without a last-update time has no place in the order.
-            _ => None,
-        };
+        // A version without a last-update time has no place in the order.
+        let ordering = delivery.ordering.as_ref().zip(notification.lut_unix_ms);
         if let Some(transform) = &delivery.transform
             && transform.apply(&mut notification.bins, names) > 0
         {
@@ -323,18 +309,33 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let piece = Bytes::from(piece);
         let patience = self.caught_up + PATIENCE;
         let tickets = self.replies.push_record(arrived, deadline, bytes, destinations.len());
+        let mut stale = true;
         for (ticket, destination) in tickets.zip(destinations) {
+            let order = ordering.map(|(caches, lut_unix_ms)| Order {
+                lut_unix_ms,
+                whole: notification.is_whole(),
+                seen: Arc::clone(&caches[*destination]),
+            });
+            if order.as_ref().is_some_and(|order| !order.seen.observe(&record, order.lut_unix_ms, now())) {
+                // A newer version was taken in for this destination.
+                ticket.settle(Outcome::Delivered);
+                continue;
+            }
+            stale = false;
             let job = Job {
                 record,
                 piece: piece.clone(),
                 policy: delivery.batch,
-                order: order.clone(),
+                order,
                 tickets: ticket.into(),
                 entered: arrived,
                 deadline,
                 attempts: 0,
             };
             self.shared.lanes[*destination].enqueue(job, patience).await;
+        }
+        if stale {
+            self.shared.metrics.stale();
         }
     }
 

@@ -8,13 +8,13 @@ use super::{FormatError, avro::Container};
 use crate::config::BatchBody;
 
 /// The form of a request body.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     form: Form,
     content_type: &'static str,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Form {
     /// Pieces between an opening, separators and an ending.
     Joined { open: &'static [u8], between: &'static [u8], close: &'static [u8] },

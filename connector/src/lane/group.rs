@@ -8,9 +8,9 @@ use crate::batch::BatchPolicy;
 /// Jobs that may go as far as their records are concerned, in the order of their deadlines.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// New jobs, in the order they came.
+    /// New jobs, in the order they came, which is that of their deadlines.
     ready: VecDeque<Job>,
-    /// Jobs that had to wait for another version or another attempt, by deadline.
+    /// Jobs that had to wait for another version or another attempt, and those with less time, by deadline.
     delayed: Timed,
     /// Bytes of their pieces.
     bytes: usize,
@@ -20,6 +20,10 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn push(&mut self, job: Job) {
+        // Some have less time than others that came before them.
+        if self.ready.back().is_some_and(|last| job.deadline < last.deadline) {
+            return self.push_delayed(job);
+        }
         self.bytes += job.piece.len();
         self.ready.push_back(job);
     }
@@ -48,10 +52,11 @@ impl Group {
     }
 
     /// Whether a request may be made of what is here: always when none is in flight, otherwise only a full one or one
-    /// that has waited long enough.
-    pub(super) fn may_go(&self, policy: &BatchPolicy, now: Instant) -> bool {
+    /// that has waited long enough. At `batch_max` jobs it is full whatever the policy says.
+    pub(super) fn may_go(&self, policy: &BatchPolicy, batch_max: usize, now: Instant) -> bool {
         self.head().is_some_and(|head| {
             self.requests == 0
+                || self.len() >= batch_max
                 || policy.is_full(self.len(), self.bytes)
                 || policy.flush_at(head.entered, head.deadline) <= now
         })

@@ -20,7 +20,7 @@ pub struct Job {
     pub order: Option<Order>,
     /// Whom to tell: whoever waits for this version, and for older ones that it took the place of.
     pub tickets: Tickets,
-    /// When it came.
+    /// When it came, or the first of those that it took the place of.
     pub entered: Instant,
     /// After this no answer is needed: XDR has been told to ship the record again.
     pub deadline: Instant,
@@ -33,6 +33,8 @@ pub struct Job {
 pub struct Order {
     /// Last-update time of this version.
     pub lut_unix_ms: u64,
+    /// Whether it holds all there is of the record, so that it can stand for older versions.
+    pub whole: bool,
     /// The newest that were seen.
     pub seen: Arc<LutCache>,
 }
@@ -74,23 +76,34 @@ impl Job {
         self.deadline > now && self.tickets.is_wanted()
     }
 
-    /// Whether a newer version was taken in meanwhile: sending this one would set the destination back.
+    /// Whether a newer version was taken in meanwhile: sending this one could set the destination back.
     pub(crate) fn is_stale(&self, now: Instant) -> bool {
         self.order.as_ref().is_some_and(|order| order.seen.is_stale(&self.record, order.lut_unix_ms, now))
     }
 
     /// Lets the newer of two versions of a record stand for both; returns how many bytes the other one held. `None`, and
-    /// `other` as it was, when they have no order, and both have to go.
+    /// `other` as it was, when neither can stand for the other, and both have to go.
     pub(crate) fn supersede(&mut self, other: &mut Option<Self>) -> Option<usize> {
-        let newer =
-            |other: &Self| Some(other.order.as_ref()?.lut_unix_ms >= self.order.as_ref()?.lut_unix_ms);
-        let newer = newer(other.as_ref()?)?;
+        let (order, others) = (self.order.as_ref()?, other.as_ref()?.order.as_ref()?);
+        let newer = others.stands_for(order);
+        if !newer && !order.stands_for(others) {
+            return None;
+        }
         let mut other = other.take()?;
         if newer {
             std::mem::swap(self, &mut other);
         }
+        // Those who waited for the other one have waited since then.
+        self.entered = self.entered.min(other.entered);
         self.tickets.superseded.append(&mut other.tickets.superseded);
         self.tickets.superseded.push(other.tickets.own);
         Some(other.piece.len())
+    }
+}
+
+impl Order {
+    /// Whether nobody misses the other version who has this one.
+    pub(crate) fn stands_for(&self, other: &Self) -> bool {
+        self.whole && self.lut_unix_ms >= other.lut_unix_ms
     }
 }

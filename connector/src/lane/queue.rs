@@ -21,6 +21,8 @@ use crate::{batch::BatchPolicy, notification::RecordId};
 #[derive(Debug)]
 pub(super) struct Queue {
     policies: Arc<[BatchPolicy]>,
+    /// Most records in any request, however many a policy allows.
+    batch_max: usize,
     /// Jobs that may go, by batch policy.
     groups: Vec<Group>,
     /// Groups that have any.
@@ -29,6 +31,8 @@ pub(super) struct Queue {
     records: HashMap<RecordId, VecDeque<Job>, RandomState>,
     /// Jobs that wait for another attempt, by when it is due.
     parked: Timed,
+    /// See [`Queue::alarm`].
+    alarm: Option<Instant>,
     /// Jobs handed in and not finished, those in flight included.
     held: usize,
     /// Bytes of their pieces.
@@ -64,10 +68,12 @@ impl Queue {
         let groups = policies.iter().map(|_| Group::default()).collect();
         Self {
             policies,
+            batch_max: usize::MAX,
             groups,
             busy: Vec::new(),
             records: HashMap::default(),
             parked: Timed::default(),
+            alarm: None,
             held: 0,
             held_bytes: 0,
             in_flight: 0,
@@ -75,18 +81,34 @@ impl Queue {
         }
     }
 
-    /// Adds a job.
+    /// Sets the most records in a request, however many a policy allows; at least one. Ask for calls afterwards.
+    pub(super) fn limit_batches(&mut self, batch_max: usize) {
+        self.batch_max = batch_max;
+    }
+
+    /// Whether a request of a group could go now.
+    fn may_go(&self, index: usize, now: Instant) -> bool {
+        self.groups[index].may_go(&self.policies[index], self.batch_max, now)
+    }
+
+    /// Adds a job. One that is stale already is not sent; one that was taken in is, unless a newer version follows it here.
     pub(super) fn push(&mut self, job: Job, now: Instant) -> Pushed {
         self.held += 1;
         self.held_bytes += job.piece.len();
+        let (bytes, stale) = (job.piece.len(), job.is_stale(now));
         match self.records.entry(job.record) {
             Entry::Occupied(mut busy) => {
                 let waiting = busy.get_mut();
                 let mut job = Some(job);
                 match waiting.back_mut().and_then(|last| last.supersede(&mut job)) {
                     Some(dropped_bytes) => self.drop_one(dropped_bytes),
+                    None if stale => self.acknowledge(job, bytes),
                     None => waiting.extend(job),
                 }
+                Pushed::Nothing
+            }
+            Entry::Vacant(_) if stale => {
+                self.acknowledge(Some(job), bytes);
                 Pushed::Nothing
             }
             Entry::Vacant(free) => {
@@ -94,9 +116,9 @@ impl Queue {
                 let (index, policy) = (job.policy, &self.policies[job.policy]);
                 let flush_at = policy.flush_at(job.entered, job.deadline);
                 // Who could share a request with others relies on the call that was made for the first of them.
-                let called = policy.records_max > 1 && self.groups[index].may_go(policy, now);
+                let called = policy.records_max > 1 && self.may_go(index, now);
                 self.enter(index, |group| group.push(job));
-                match self.groups[index].may_go(&self.policies[index], now) {
+                match self.may_go(index, now) {
                     true if called => Pushed::Nothing,
                     true => Pushed::Work,
                     false => Pushed::Until(flush_at),
@@ -106,16 +128,17 @@ impl Queue {
     }
 
     /// Moves the jobs of the next request into `batch`, which is empty. Those that nobody waits for any more and those
-    /// that became stale are not sent.
+    /// that a newer version waits behind are not sent.
     pub(super) fn take(&mut self, now: Instant, batch: &mut Vec<Job>) -> Option<Taken> {
         while batch.is_empty() {
-            let may_go = |index: &&usize| self.groups[**index].may_go(&self.policies[**index], now);
+            let may_go = |index: &&usize| self.may_go(**index, now);
             let first = |index: &&usize| self.groups[**index].head().map(|head| head.deadline);
             let policy = *self.busy.iter().filter(may_go).min_by_key(first)?;
             self.fill(policy, now, batch);
             if !batch.is_empty() {
                 self.in_flight += batch.len();
                 self.groups[policy].request_started();
+                self.flush_later(policy, now);
                 return Some(Taken { policy, more: self.has_more_to_go(now) });
             }
         }
@@ -125,15 +148,17 @@ impl Queue {
     fn fill(&mut self, index: usize, now: Instant, batch: &mut Vec<Job>) {
         let mut bytes = 0;
         while let Some(head) = self.groups[index].head() {
-            let (needless, stale) = (!head.is_wanted(now), head.is_stale(now));
-            if !needless && !stale && !self.policies[index].fits(batch.len(), bytes, head.piece.len()) {
+            let (needless, stale) = (!head.is_wanted(now), self.is_overtaken(head));
+            let fits = batch.len() < self.batch_max
+                && self.policies[index].fits(batch.len(), bytes, head.piece.len());
+            if !needless && !stale && !fits {
                 return;
             }
             let Some(job) = self.groups[index].pop() else { break };
             if needless {
-                self.finish(&job);
+                self.finish(&job, now);
             } else if stale {
-                self.give_way(job);
+                self.give_way(job, now);
             } else {
                 bytes += job.piece.len();
                 batch.push(job);
@@ -147,15 +172,15 @@ impl Queue {
     /// Whether a request could go now that nobody was called for. New jobs that go alone each had their own call; later
     /// versions of records had none, and many may have become ready together.
     fn has_more_to_go(&self, now: Instant) -> bool {
-        self.busy.iter().map(|index| (&self.groups[*index], &self.policies[*index])).any(|(group, policy)| {
-            (policy.records_max > 1 || group.has_delayed()) && group.may_go(policy, now)
+        self.busy.iter().any(|&index| {
+            (self.policies[index].records_max > 1 || self.groups[index].has_delayed())
+                && self.may_go(index, now)
         })
     }
 
     /// Busy groups whose jobs can share requests.
-    fn batching(&self) -> impl Iterator<Item = (&Group, &BatchPolicy)> {
-        let groups = self.busy.iter().map(|index| (&self.groups[*index], &self.policies[*index]));
-        groups.filter(|(_, policy)| policy.records_max > 1)
+    fn batching(&self) -> impl Iterator<Item = usize> {
+        self.busy.iter().copied().filter(|&index| self.policies[index].records_max > 1)
     }
 
     /// A request of `jobs` jobs ended; each of them is finished or parked next.
@@ -165,32 +190,58 @@ impl Queue {
     }
 
     /// Lets the next version of a record go, after `job` is done with.
-    pub(super) fn finish(&mut self, job: &Job) {
+    pub(super) fn finish(&mut self, job: &Job, now: Instant) {
         self.held -= 1;
         self.held_bytes -= job.piece.len();
-        self.release(&job.record);
+        self.release(&job.record, now);
     }
 
-    fn release(&mut self, record: &RecordId) {
+    fn release(&mut self, record: &RecordId, now: Instant) {
         let Some(waiting) = self.records.get_mut(record) else { return };
-        match waiting.pop_front() {
-            Some(next) => self.enter(next.policy, |group| group.push_delayed(next)),
-            None => drop(self.records.remove(record)),
+        let Some(next) = waiting.pop_front() else { return drop(self.records.remove(record)) };
+        let index = next.policy;
+        self.enter(index, |group| group.push_delayed(next));
+        self.flush_later(index, now);
+    }
+
+    /// Sees to it that what cannot go yet goes in time, where no push told of it.
+    fn flush_later(&mut self, index: usize, now: Instant) {
+        if self.policies[index].records_max > 1 {
+            let flush_at = self.groups[index].flush_at(&self.policies[index]);
+            self.alarm = flush_at.filter(|flush_at| *flush_at > now).into_iter().chain(self.alarm).min();
         }
     }
 
-    /// Drops a job that became stale while it waited. What becomes of the version behind it is the answer; without one
-    /// a newer version has been through, and nothing is owed.
-    fn give_way(&mut self, job: Job) {
-        let (record, bytes) = (job.record, job.piece.len());
+    /// When the clock must look for what was left behind, released or parked since this was asked last. What may go
+    /// already needs a worker, and whoever asks is one.
+    pub(super) fn alarm(&mut self) -> Option<Instant> {
+        self.alarm.take().into_iter().chain(self.parked.first().map(|(due, _)| due)).min()
+    }
+
+    /// Whether a newer version that stands for a job waits behind it.
+    fn is_overtaken(&self, job: &Job) -> bool {
+        let Some(order) = &job.order else { return false };
+        let next = self.records.get(&job.record).and_then(VecDeque::front);
+        next.and_then(|next| next.order.as_ref())
+            .is_some_and(|next| next.stands_for(order) && next.lut_unix_ms > order.lut_unix_ms)
+    }
+
+    /// Drops a job that was overtaken while it waited. What becomes of the version behind it is the answer.
+    fn give_way(&mut self, job: Job, now: Instant) {
+        let record = job.record;
         let next = self.records.get_mut(&record).and_then(VecDeque::front_mut);
-        let mut job = Some(job);
-        let dropped_bytes = next.and_then(|next| next.supersede(&mut job)).unwrap_or(bytes);
+        if let Some(dropped_bytes) = next.and_then(|next| next.supersede(&mut Some(job))) {
+            self.drop_one(dropped_bytes);
+        }
+        self.release(&record, now);
+    }
+
+    /// Drops a job that lost the race to the queue: a newer version was taken in meanwhile.
+    fn acknowledge(&mut self, job: Option<Job>, bytes: usize) {
         if let Some(job) = job {
             job.tickets.settle(Outcome::Delivered);
         }
-        self.drop_one(dropped_bytes);
-        self.release(&record);
+        self.drop_one(bytes);
     }
 
     /// A version that another one stands for is held no longer.
@@ -213,12 +264,12 @@ impl Queue {
             alone += usize::from(self.policies[job.policy].records_max == 1);
             self.enter(job.policy, |group| group.push_delayed(job));
         }
-        alone + self.batching().filter(|(group, policy)| group.may_go(policy, now)).count()
+        alone + self.batching().filter(|&index| self.may_go(index, now)).count()
     }
 
     /// When [`Queue::wake`] is worth calling next.
     pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let flushes = self.batching().filter_map(|(group, policy)| group.flush_at(policy));
+        let flushes = self.batching().filter_map(|index| self.groups[index].flush_at(&self.policies[index]));
         // One that is due already had its call, and waits for a worker.
         let due = self.parked.first().map(|(due, _)| due);
         flushes.filter(|flush_at| *flush_at > now).chain(due).min()
@@ -258,5 +309,7 @@ impl Queue {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

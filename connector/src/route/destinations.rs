@@ -31,6 +31,15 @@ pub(super) struct Table {
 }
 
 impl Destinations {
+    /// All who may get a record.
+    pub(super) fn every(&self) -> impl Iterator<Item = usize> {
+        let (always, by_value) = match self {
+            Self::All(positions) => (positions, None),
+            Self::By(table) => (&table.default, Some(table.by_value.values())),
+        };
+        always.iter().chain(by_value.into_iter().flatten().flat_map(|positions| positions.iter())).copied()
+    }
+
     pub(super) fn of(&self, notification: &ChangeNotification<'_>) -> &[usize] {
         match self {
             Self::All(positions) => positions,

@@ -153,3 +153,27 @@ async fn one_batch_in_fifty_failing_loses_nothing_and_batches_stay_large() {
     let requests = target.seen().len();
     assert!(requests < 300, "{requests} requests for 200 batches");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_batch_leaves_behind_and_later_versions_wait_no_longer_either() {
+    let target = Scripted::new(4, |body, _| async move {
+        pause(if all_n_of(&body) == [5] { 20 } else { 3_000 }).await;
+        Outcome::Delivered
+    });
+    let mut peer = Setup::to([target.clone()]).in_batches(2, 50).start();
+    let start = Instant::now();
+    for n in 0..3 {
+        peer.send(&record(n, n.into())).await;
+    }
+    pause(100).await;
+    // Goes at 150, alone; the other one may go when it ends, but two requests are in flight.
+    peer.send(&record(7, 5)).await;
+    pause(60).await;
+    peer.send(&record(7, 6)).await;
+    assert_eq!(peer.acks(5).await, [0; 5]);
+    let seen = target.seen();
+    let times = target.times();
+    let times = times.iter().map(|at| at.duration_since(start).as_millis());
+    let requests: Vec<_> = times.zip(seen.iter().map(|body| all_n_of(body))).collect();
+    assert_eq!(requests, [(0, vec![0, 1]), (50, vec![2]), (150, vec![5]), (210, vec![6])]);
+}

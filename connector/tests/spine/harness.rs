@@ -107,6 +107,8 @@ pub struct Setup {
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
     pub format: Format,
+    /// To all targets unless something is here; they are called `target-0` and so on.
+    pub routing: Option<Routing>,
 }
 
 impl Setup {
@@ -124,6 +126,7 @@ impl Setup {
                 durable: DurableMember::Always,
                 rules: JsonRules::default(),
             },
+            routing: None,
         }
     }
 
@@ -158,7 +161,7 @@ impl Setup {
         }
         config.root = Sections {
             format: Some(self.format),
-            routing: Some(Routing::To(names.clone())),
+            routing: Some(self.routing.unwrap_or_else(|| Routing::To(names.clone()))),
             batching: self.batching,
             record_ordering: self.record_ordering,
             ..Sections::default()
@@ -175,6 +178,7 @@ impl Setup {
             .map(|(name, target)| {
                 let limits = lane::Limits {
                     workers: target.concurrency,
+                    batch_max: router.batch_max(0),
                     held_max: self.held_max,
                     held_bytes_max: self.window_bytes,
                     retry: RetryPolicy::new(self.attempts_max),

@@ -1,6 +1,7 @@
 //! Record ordering: no version of a record after a newer one, and none acknowledged that nobody has.
 
 use adapters::{Cause, Outcome};
+use esp_connector::config::{Routing, RoutingKey, RoutingTable};
 
 use crate::harness::{Scripted, Setup, delete, n_of, pause, version};
 
@@ -72,4 +73,44 @@ async fn deletes_are_versions_too() {
     }
     let sent: Vec<_> = target.seen().iter().map(|body| body.contains("\"delete\"")).collect();
     assert_eq!(sent, [false, true], "the older delete must not remove the newer write");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_taken_in_goes_when_the_newer_one_is_refused() {
+    let target = Scripted::new(1, |_, _| async {
+        pause(1_000).await;
+        Outcome::Delivered
+    });
+    let mut setup = Setup::to([target.clone()]).in_order();
+    setup.held_max = 2;
+    let mut peer = setup.start();
+    for lut in [1, 2, 3] {
+        // There is no room for the third.
+        peer.send(&at(lut)).await;
+        pause(10).await;
+    }
+    let codes = peer.acks(3).await;
+    assert_eq!((codes[0], codes[1]), (0, 0));
+    assert_ne!(codes[2], 0);
+    let sent: Vec<_> = target.seen().iter().map(|body| n_of(body)).collect();
+    assert_eq!(sent, [1, 2], "what is acknowledged was delivered, or a newer version was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_destination_has_makes_nothing_stale_for_another() {
+    let [others, fives] = [(); 2].map(|()| Scripted::new(4, |_, _| async { Outcome::Delivered }));
+    let mut setup = Setup::to([others.clone(), fives.clone()]).in_order();
+    setup.routing = Some(Routing::By(RoutingTable {
+        key: RoutingKey::Bin("n".to_owned()),
+        transforms: Vec::new(),
+        destinations: [("5".to_owned(), vec!["target-1".to_owned()])].into(),
+        default: vec!["target-0".to_owned()],
+    }));
+    let mut peer = setup.start();
+    for lut in [5, 4, 3] {
+        peer.send(&at(lut)).await;
+        assert_eq!(peer.ack().await, 0);
+    }
+    let sent = |target: &Scripted| target.seen().iter().map(|body| n_of(body)).collect::<Vec<_>>();
+    assert_eq!((sent(&fives), sent(&others)), (vec![5], vec![4]), "but there older ones are");
 }

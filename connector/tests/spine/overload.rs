@@ -5,7 +5,7 @@ use std::time::Duration;
 use adapters::Outcome;
 use tokio::{io::AsyncReadExt, time::Instant};
 
-use crate::harness::{Peer, Scripted, Setup, large_record, n_of, pause, record_with_digest};
+use crate::harness::{Peer, Scripted, Setup, all_n_of, large_record, n_of, pause, record_with_digest};
 
 /// 100 records a second are possible, the source keeps 4,000 in flight: forty seconds of work.
 #[tokio::test(start_paused = true)]
@@ -142,4 +142,21 @@ async fn a_window_smaller_than_what_is_offered_makes_no_record_late() {
     let seen = offer(setup.start(), 10_000, 15).await;
     assert!(seen.slowest < Duration::from_secs(10), "{seen:?}");
     assert!(seen.confirmed >= 1_500 * 90 / 100, "{seen:?}");
+}
+
+/// A destination that needs 90 ms for each record of a request: large requests would not end in time.
+#[tokio::test(start_paused = true)]
+async fn requests_are_no_larger_than_the_destination_answers_in_time() {
+    const RECORD_MS: u64 = 90;
+    for (workers, max_records) in [(1, 100), (10, i32::MAX as usize)] {
+        let target = Scripted::new(workers, |body, _| async move {
+            pause(RECORD_MS * all_n_of(&body).len() as u64).await;
+            Outcome::Delivered
+        });
+        let seen = offer(Setup::to([target]).in_batches(max_records, 8_000).start(), 5_000, 40).await;
+        let possible = 40 * 1_000 * workers as u64 / RECORD_MS;
+        let what = format!("{workers} requests of up to {max_records}: {possible} possible, {seen:?}");
+        assert!(seen.confirmed >= possible * 80 / 100, "{what}");
+        assert_eq!(seen.expired, 0, "{what}");
+    }
 }

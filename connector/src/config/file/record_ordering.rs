@@ -18,7 +18,7 @@ pub(crate) struct RecordOrdering {
     /// delay between the dispatch by XDR and the arrival here.
     #[serde(default = "lut_cache_ttl_seconds")]
     pub(crate) lut_cache_ttl_seconds: NonZeroU32,
-    /// Most records whose last-update time is remembered, about 100 bytes of memory each; beyond them the oldest are
+    /// Most records whose last-update time is remembered for each destination, about 100 bytes of memory each; beyond them the oldest are
     /// forgotten early.
     #[serde(default = "lut_cache_max_records")]
     #[schemars(range(min = 1, max = 1_000_000_000), extend("x-ours" = true))]

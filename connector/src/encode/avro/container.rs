@@ -6,7 +6,7 @@ use ripemd::{Digest as _, Ripemd160};
 use super::primitive::{len_bytes, write_bytes, write_len};
 
 /// Puts pieces into an object container file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Container {
     /// Magic, metadata and sync marker.
     head: Bytes,

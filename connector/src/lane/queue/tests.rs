@@ -41,7 +41,7 @@ impl Source {
     fn version(&self, body: &'static str, lut_unix_ms: u64, seen: &Arc<LutCache>) -> Job {
         let job = self.job(1, body);
         seen.observe(&job.record, lut_unix_ms, self.now);
-        Job { order: Some(Order { lut_unix_ms, seen: Arc::clone(seen) }), ..job }
+        Job { order: Some(Order { lut_unix_ms, whole: true, seen: Arc::clone(seen) }), ..job }
     }
 
     /// What the source was told so far, in order.
@@ -82,7 +82,7 @@ fn take(queue: &mut Queue, now: Instant) -> Vec<Job> {
 fn deliver(queue: &mut Queue, jobs: Vec<Job>) {
     queue.request_ended(0, jobs.len());
     for job in jobs {
-        queue.finish(&job);
+        queue.finish(&job, job.entered);
         job.tickets.settle(Outcome::Delivered);
     }
 }
@@ -324,4 +324,62 @@ fn later_versions_that_go_alone_call_a_worker_each() {
         assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 1, more }));
         batch.clear();
     }
+}
+
+#[test]
+fn the_interval_counts_from_the_oldest_version_that_a_record_stands_for() {
+    let (mut source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 500))));
+    let seen = Arc::new(LutCache::new(Duration::from_secs(30), 100, source.now));
+    let start = source.now;
+    queue.push(source.version("v1", 1, &seen), source.now);
+    let first = take(&mut queue, start);
+    queue.push(source.job(2, "slow"), start);
+    let flush_at = start + Duration::from_millis(500);
+    let slow = take(&mut queue, flush_at);
+    assert_eq!(bodies(&slow), ["slow"]);
+    for (body, lut) in [("v2", 2), ("v3", 3)] {
+        queue.push(source.version(body, lut, &seen), source.now);
+        source.now += Duration::from_millis(400);
+    }
+    deliver(&mut queue, first);
+    assert_eq!(queue.next_wake(start), Some(flush_at));
+}
+
+#[test]
+fn one_that_has_less_time_than_those_before_it_waits_less() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 4000))));
+    queue.push(source.job(1, "slow"), source.now);
+    let _slow = take(&mut queue, source.now);
+    queue.push(source.job(2, "patient"), source.now);
+    let flush_at = source.now + Duration::from_millis(500);
+    let urgent = Job { deadline: source.now + Duration::from_secs(1), ..source.job(3, "urgent") };
+    assert_eq!(queue.push(urgent, source.now), Pushed::Until(flush_at));
+    assert_eq!(queue.next_wake(source.now), Some(flush_at));
+    assert_eq!(queue.wake(flush_at), 1);
+    assert_eq!(bodies(&take(&mut queue, flush_at)), ["urgent", "patient"]);
+}
+
+#[test]
+fn a_version_with_some_of_the_bins_stands_for_no_other() {
+    let (source, mut queue) = (Source::new(), queue(None));
+    let seen = Arc::new(LutCache::new(Duration::from_secs(30), 100, source.now));
+    let partial = |body, lut| {
+        let mut job = source.version(body, lut, &seen);
+        job.order.as_mut().expect("ordered").whole = false;
+        job
+    };
+    queue.push(source.version("v1", 1, &seen), source.now);
+    let mut sent = Vec::new();
+    let mut next = take(&mut queue, source.now);
+    queue.push(partial("v2", 2), source.now);
+    queue.push(partial("v3", 3), source.now);
+    queue.push(source.version("v4", 4, &seen), source.now);
+    queue.push(partial("v5", 5), source.now);
+    while !next.is_empty() {
+        sent.push(bodies(&next).join(","));
+        deliver(&mut queue, next);
+        next = take(&mut queue, source.now);
+    }
+    assert_eq!(sent, ["v1", "v4", "v5"], "v4 is the whole record and stands for those before it, v5 is not");
+    assert_eq!((queue.held(), queue.held_bytes(), source.answers().len()), (0, 0, 5));
 }

@@ -1,0 +1,120 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    config::{AvroEncoding, Destination, RoutingKey, RoutingTable},
+    notification::{Bin, Digest, ExistsAction, Expiry, GenerationPolicy, Operation, Value},
+};
+
+fn config(names: &[&str]) -> Config {
+    let mut config = Config::default();
+    for name in names {
+        let json = serde_json::json!({"urls": ["http://127.0.0.1:1/"]});
+        let target = adapters::TargetConfig::Http(serde_json::from_value(json).expect("sound"));
+        let destination = Destination { target, workers: None, max_attempts: 1, max_queued: 1 };
+        config.destinations.insert((*name).to_owned(), destination);
+    }
+    config
+}
+
+fn avro(name: &str, encoding: AvroEncoding) -> Format {
+    let schema = format!(r#"{{"type": "map", "values": ["null", "long", "string"], "doc": "{name}"}}"#);
+    Format::Avro { schema, stringify_map_keys: true, encoding }
+}
+
+#[test]
+fn formats_that_send_every_record_alone_share_a_policy() {
+    let with = |encoding, batching: Option<Batching>| {
+        let mut config = config(&["a"]);
+        let root = Sections { routing: Some(Routing::To(vec!["a".to_owned()])), ..Sections::default() };
+        config.root = Sections { format: Some(avro("root", encoding)), batching, ..root };
+        let sets = &mut config.namespaces.entry("test".to_owned()).or_default().sets;
+        for n in 0..50 {
+            let format = Some(avro(&n.to_string(), encoding));
+            sets.insert(n.to_string(), Sections { format, ..Sections::default() });
+        }
+        Router::new(&config, Instant::now()).expect("routes").batch_policies().len()
+    };
+    let one = std::num::NonZeroUsize::MIN;
+    let batching = Batching {
+        enabled: true,
+        body: None,
+        max_records: one,
+        max_bytes: one,
+        interval: std::time::Duration::ZERO,
+    };
+    assert_eq!(with(AvroEncoding::Raw, None), 1);
+    assert_eq!(with(AvroEncoding::Raw, Some(Batching { enabled: false, ..batching.clone() })), 1);
+    assert_eq!(with(AvroEncoding::Ocf, None), 51, "each file has its schema");
+    assert_eq!(with(AvroEncoding::Raw, Some(batching)), 51, "no two formats in a request");
+}
+
+#[test]
+fn routes_by_value() {
+    let names = ["default", "first", "second"];
+    let table = |key: RoutingKey| {
+        let to = |value: &str, name: &str| (value.to_owned(), vec![name.to_owned()]);
+        RoutingTable {
+            key,
+            transforms: vec![crate::config::NameTransform::Lowercase],
+            destinations: BTreeMap::from([
+                to("shop", "first"),
+                to("42", "first"),
+                to("true", "second"),
+                to("orders", "second"),
+                ("nowhere".to_owned(), Vec::new()),
+            ]),
+            default: vec!["default".to_owned()],
+        }
+    };
+    let found = |key, set, bins: &[(&'static str, Value<'static>)]| {
+        let mut config = config(&names);
+        let rules = crate::config::JsonRules::default();
+        let routing = Some(Routing::By(table(key)));
+        config.root = Sections { format: Some(Format::Json(rules)), routing, ..Sections::default() };
+        let router = Router::new(&config, Instant::now()).expect("routes");
+        let notification = ChangeNotification {
+            operation: Operation::Write,
+            namespace: b"SHOP",
+            set,
+            digest: Digest([0; 20]),
+            user_key: None,
+            generation: None,
+            lut_unix_ms: None,
+            expiry: Expiry::Unknown,
+            exists_action: ExistsAction::Replace,
+            generation_policy: GenerationPolicy::None,
+            xdr: true,
+            bins: bins.iter().map(|(name, value)| Bin { name: name.as_bytes(), value: *value }).collect(),
+        };
+        let routes = router.for_port(1);
+        let Route::To(delivery) = routes.route(notification.namespace, notification.set) else {
+            panic!("a route")
+        };
+        delivery.destinations(&notification).iter().map(|n| names[*n]).collect::<Vec<_>>()
+    };
+    let bin = || RoutingKey::Bin("kind".to_owned());
+    assert_eq!(found(RoutingKey::Namespace, None, &[]), ["first"]);
+    assert_eq!(found(RoutingKey::Set, Some(b"Orders"), &[]), ["second"]);
+    for set in [None, Some(&b""[..]), Some(b"other"), Some(b"\xff")] {
+        assert_eq!(found(RoutingKey::Set, set, &[]), ["default"], "{set:?}");
+    }
+    for (value, expected) in [
+        (Value::String(b"ORDERS"), vec!["second"]),
+        (Value::String(b"nowhere"), vec![]),
+        (Value::Integer(42), vec!["first"]),
+        (Value::Boolean(true), vec!["second"]),
+        (Value::Boolean(false), vec!["default"]),
+        (Value::Double(42.0), vec!["default"]),
+        (Value::Null, vec!["default"]),
+        (Value::String(b"\xff"), vec!["default"]),
+        (Value::Blob(4, b"orders"), vec!["default"]),
+    ] {
+        assert_eq!(
+            found(bin(), None, &[("other", Value::Integer(7)), ("kind", value)]),
+            expected,
+            "{value:?}"
+        );
+    }
+    assert_eq!(found(bin(), Some(b"orders"), &[]), ["default"], "a delete has no bins");
+}
