@@ -15,7 +15,6 @@ use std::{
 
 use adapters::{Cause, Outcome, Outcomes, Payload, Report, SharedTarget};
 use tokio::{sync::Notify, task::JoinSet};
-use tracing::warn;
 
 use self::told::Told;
 use crate::{
@@ -194,11 +193,7 @@ impl Lane {
             job = self.try_enqueue(job)?;
             if tokio::time::timeout_at(patience.into(), room).await.is_err() {
                 self.lock().saturated_until = Some(patience + SATURATED);
-                warn!(
-                    destination = self.name,
-                    capacity = self.stats.capacity.load(Ordering::Relaxed),
-                    "the source offers more than this destination takes; refusing what cannot be delivered in time"
-                );
+                self.told.full(&self.name, self.stats.capacity.load(Ordering::Relaxed), now());
                 return Some(job);
             }
         }

@@ -1,6 +1,6 @@
-//! What the log says of single records that a destination does not take.
+//! What the log says of records that a destination does not take: those that it refuses, and that there are too many.
 //!
-//! What concerns the destination as a whole (nobody there, no answer, too much) is told once for all by what delivers.
+//! Why it cannot be reached, or does not answer, is told by what delivers.
 
 use std::time::{Duration, Instant};
 
@@ -12,19 +12,35 @@ use crate::{logging::SharedLimited, notification::RecordId};
 /// At most one line about refused records in this time: XDR ships them again for ever.
 const REFUSED_LOG_EVERY: Duration = Duration::from_secs(5);
 
+/// The same for a full lane: every connection finds that out for itself.
+const FULL_LOG_EVERY: Duration = Duration::from_secs(10);
+
 /// The lines of one destination.
 #[derive(Debug)]
 pub(super) struct Told {
     refused: SharedLimited,
+    full: SharedLimited,
 }
 
 impl Default for Told {
     fn default() -> Self {
-        Self { refused: SharedLimited::new(REFUSED_LOG_EVERY) }
+        Self { refused: SharedLimited::new(REFUSED_LOG_EVERY), full: SharedLimited::new(FULL_LOG_EVERY) }
     }
 }
 
 impl Told {
+    /// The lane holds `capacity` records, and there was no room for another one in time.
+    pub(super) fn full(&self, destination: &str, capacity: u64, now: Instant) {
+        if let Some(suppressed) = self.full.allow(now) {
+            warn!(
+                destination,
+                capacity,
+                suppressed,
+                "the source offers more than this destination takes; refusing what cannot be delivered in time"
+            );
+        }
+    }
+
     /// A record ended with `outcome`, after `attempts`; the last request held `records`.
     pub(super) fn undelivered(
         &self,
@@ -134,5 +150,18 @@ mod tests {
         assert!(lines[0].contains("cause=status 400 attempts=5 records=3 suppressed=0"), "{lines:#?}");
         assert!(lines[1].contains("suppressed=1"), "{lines:#?}");
         assert!(lines[2..].iter().all(|line| line.contains("given up")), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_full_lane_is_told_once_and_not_by_every_connection() {
+        let told = Told::default();
+        let start = Instant::now();
+        let lines = logged(|| {
+            for seconds in [0, 0, 0, 10] {
+                told.full("orders", 32, start + Duration::from_secs(seconds));
+            }
+        });
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines[1].contains("destination=\"orders\" capacity=32 suppressed=2"), "{lines:#?}");
     }
 }
