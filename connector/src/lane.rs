@@ -305,10 +305,9 @@ impl Lane {
         if self.closed.load(Ordering::Acquire) {
             // The queue knows nothing of these jobs any more.
             drop(state);
-            for (index, job) in batch.drain(..).enumerate() {
-                let outcome = outcome(index);
-                self.told.undelivered(&self.name, &job.record, outcome, (job.attempts + 1, count), now);
-                job.tickets.settle(outcome);
+            for (index, mut job) in batch.drain(..).enumerate() {
+                job.attempts += 1;
+                self.settle(job, outcome(index), count, false, now);
             }
             return;
         }
@@ -323,7 +322,7 @@ impl Lane {
         let troubled = state.failing.is_the_rule();
         // One for all, so that records that failed together come back together.
         let jitter = fastrand::f64();
-        let (mut settled, mut undelivered) = (Vec::new(), Vec::new());
+        let mut settled = Vec::with_capacity(count);
         let (mut delivered, mut retried) = (0, 0);
         for (index, mut job) in batch.drain(..).enumerate() {
             let outcome = outcome(index);
@@ -338,12 +337,9 @@ impl Lane {
                 }
             }
             delivered += u64::from(outcome == Outcome::Delivered);
-            if outcome != Outcome::Delivered {
-                undelivered.push((job.record, outcome, job.attempts));
-            }
             // A later version that may go now needs no call: this worker looks for work next.
             state.queue.finish(&job, now);
-            settled.push((job.tickets, outcome));
+            settled.push((job, outcome));
         }
         self.stats.records_delivered.fetch_add(delivered, Ordering::Relaxed);
         self.stats.retries.fetch_add(retried, Ordering::Relaxed);
@@ -360,14 +356,17 @@ impl Lane {
             1 => self.room.notify_one(),
             _ => self.room.notify_waiters(),
         }
-        for (record, outcome, attempts) in undelivered {
-            self.told.undelivered(&self.name, &record, outcome, (attempts, count), now);
+        for (job, outcome) in settled {
+            self.settle(job, outcome, count, troubled, now);
         }
-        for (tickets, outcome) in settled {
-            match outcome {
-                Outcome::Retryable(cause) if troubled => tickets.refuse(cause),
-                outcome => tickets.settle(outcome),
-            }
+    }
+
+    /// Tells everyone who waits for a job what became of it, in a request of `records`.
+    fn settle(&self, job: Job, outcome: Outcome, records: usize, troubled: bool, now: Instant) {
+        self.told.undelivered(&self.name, &job.record, outcome, (job.attempts, records), now);
+        match outcome {
+            Outcome::Retryable(cause) if troubled => job.tickets.refuse(cause),
+            outcome => job.tickets.settle(outcome),
         }
     }
 
