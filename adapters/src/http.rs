@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::{
-    BuildError, Cause, EndpointStats, Outcome, Outcomes, Payload, Report, Target,
+    BuildError, Cause, EndpointStats, Outcome, Payload, Report, Target,
     client::{Answer, Call, Client, Endpoint, Failure, Limits, Template},
     endpoints::Health,
     gzip::Gzip,
@@ -124,7 +124,7 @@ impl Http {
         let outcome = match self.statuses.outcome(code) {
             Outcome::Delivered if answer.whole => {
                 answer.queued.succeeded();
-                return Report::all(Outcome::Delivered);
+                return Report::delivered(Some(code));
             }
             // An answer that broke off confirms nothing: the part missing may have told of a failure.
             Outcome::Delivered | Outcome::Rejected(_) if !answer.whole => {
@@ -138,7 +138,7 @@ impl Http {
         let status = answer.status;
         answer.endpoint.complain(&format_args!("status {status} for {records} record{s}{broken}"));
         let retry_after = retry_after::parse(&answer.headers, SystemTime::now());
-        Report { outcomes: Outcomes::All(outcome), retry_after }
+        Report { retry_after, status: Some(code), ..Report::all(outcome) }
     }
 }
 

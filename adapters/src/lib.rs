@@ -13,16 +13,39 @@ use futures_util::future::BoxFuture;
 pub trait Target: fmt::Debug + Send + Sync + 'static {
     /// One attempt to hand `payload` over.
     ///
-    /// Never retries what may have been processed, never sleeps, never panics on what the peer says.
-    /// May be dropped at any await: the record then counts as not delivered.
+    /// Never repeats what may have been processed (what was surely not, or was refused only for credentials that could
+    /// be renewed, may be sent once more), never sleeps, never panics on what the peer says. May be dropped at any
+    /// await: the records then count as not delivered.
     fn deliver<'a>(&'a self, payload: &'a Payload) -> BoxFuture<'a, Report>;
 
     /// How many calls of [`Target::deliver`] can usefully run at once.
     fn concurrency(&self) -> NonZeroUsize;
 
+    /// How many to begin with, before anything is known of the peer.
+    fn concurrency_start(&self) -> NonZeroUsize {
+        self.concurrency()
+    }
+
+    /// Most bytes of a body of media type `content_type` that the peer takes, before any compression.
+    fn body_bytes_max(&self, content_type: &str) -> usize {
+        let _ = content_type;
+        usize::MAX
+    }
+
     /// Counters of each endpoint, for metrics. Stable order; empty when the target has no endpoints.
     fn endpoints(&self) -> Vec<EndpointStats> {
         Vec::new()
+    }
+
+    /// How the target proves who it is; `None` when it does not have to.
+    fn access(&self) -> Option<Access> {
+        None
+    }
+
+    /// One harmless call that shows whether deliveries would be taken; says in words what was found. For an operator,
+    /// before anything runs.
+    fn probe(&self) -> BoxFuture<'_, Result<String, ProbeFailure>> {
+        Box::pin(async { Ok("nothing to probe".to_owned()) })
     }
 }
 
@@ -41,27 +64,115 @@ pub struct Payload {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Report {
+    /// What kind of end the attempt came to.
+    pub class: Class,
     /// The fate of each record of the payload.
     pub outcomes: Outcomes,
+    /// Status of the answer, where there was one.
+    pub status: Option<u16>,
     /// How long the peer asked to be left alone (`Retry-After`).
     pub retry_after: Option<Duration>,
 }
 
 impl Report {
-    /// Every record of the payload met the same fate.
+    /// The peer has every record.
+    pub fn delivered(status: Option<u16>) -> Self {
+        Self { class: Class::Done, outcomes: Outcomes::All(Outcome::Delivered), status, retry_after: None }
+    }
+
+    /// The peer has every record but those it named.
+    pub fn partial(status: Option<u16>, failures: Vec<ItemFailure>) -> Self {
+        Self { class: Class::Partial, outcomes: Outcomes::Except(failures), status, retry_after: None }
+    }
+
+    /// The whole payload failed.
+    pub fn failed(class: Class, cause: Cause) -> Self {
+        let outcome =
+            if class == Class::Record { Outcome::Rejected(cause) } else { Outcome::Retryable(cause) };
+        let status = if let Cause::Status(code) = cause { Some(code) } else { None };
+        Self { class, outcomes: Outcomes::All(outcome), status, retry_after: None }
+    }
+
+    /// Every record of the payload met the same fate, of the class that usually goes with it.
     pub fn all(outcome: Outcome) -> Self {
-        Self { outcomes: Outcomes::All(outcome), retry_after: None }
+        match outcome {
+            Outcome::Delivered => Self::delivered(None),
+            Outcome::Rejected(cause) => Self::failed(Class::Record, cause),
+            Outcome::Retryable(cause @ Cause::Overloaded) => Self::failed(Class::Throttled, cause),
+            Outcome::Retryable(cause @ Cause::Unauthorized) => Self::failed(Class::Credentials, cause),
+            Outcome::Retryable(cause) => Self::failed(Class::Transient, cause),
+        }
     }
 }
 
-/// One outcome per record of a payload, in record order.
+/// The kinds of ends that an attempt can come to; the caller's whole policy hangs on them. Also a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// All is delivered.
+    Done,
+    /// Delivered but for the records that the peer named.
+    Partial,
+    /// Failed in a way that may well pass: no connection, no answer in time, an error inside the peer.
+    Transient,
+    /// The peer asked for less.
+    Throttled,
+    /// The peer does not accept who we say we are, renewed credentials or a corrected clock included. Needs an operator.
+    Credentials,
+    /// The peer will not take anything until an operator acts: no permission, no such address, a redirect.
+    Hold,
+    /// The peer refused what was sent, and would refuse the same again.
+    Record,
+}
+
+impl Class {
+    /// A short stable word for labels and log fields.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+            Self::Credentials => "credentials",
+            Self::Hold => "hold",
+            Self::Record => "record",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Partial,
+        Self::Transient,
+        Self::Throttled,
+        Self::Credentials,
+        Self::Hold,
+        Self::Record,
+    ];
+}
+
+/// One outcome per record of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcomes {
     /// All records alike: the usual case, which costs no allocation.
     All(Outcome),
-    /// Exactly one outcome per record.
-    Each(Vec<Outcome>),
+    /// Delivered, all but these. The caller knows which record a name stands for; a name that stands for none means that
+    /// nothing is known of any record, so all have failed.
+    Except(Vec<ItemFailure>),
 }
+
+/// A record that the peer says it could not process: an entry of `batchItemFailures`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemFailure {
+    /// `itemIdentifier`: the name of the record, as the peer understood it.
+    pub identifier: String,
+    /// `retryable`: whether another attempt may succeed. True unless the peer says otherwise.
+    pub retryable: bool,
+    /// `reason`, for the log and the dead letter; cut to [`REASON_BYTES_MAX`].
+    pub reason: Option<String>,
+}
+
+/// Most bytes of a peer's own words that are kept.
+pub const REASON_BYTES_MAX: usize = 1024;
 
 /// The fate of one record at one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +182,7 @@ pub enum Outcome {
     Delivered,
     /// Not confirmed; another attempt may succeed.
     Retryable(Cause),
-    /// Refused in a way the operator declared final for this target.
+    /// Refused in a way that no other attempt with the same content changes.
     Rejected(Cause),
 }
 
@@ -161,6 +272,31 @@ pub struct EndpointStats {
     pub protocol: Option<&'static str>,
 }
 
+/// How a target proves who it is, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Age of the credentials or the token in use; `None` before the first ones came.
+    pub age: Option<Duration>,
+    /// How long they live on; `None` when they do not expire, or there are none. Zero once they have.
+    pub expires_in: Option<Duration>,
+    /// Times they were fetched.
+    pub fetched: u64,
+    /// Times that failed.
+    pub fetch_failures: u64,
+    /// How far the peer's clock is ahead of ours, milliseconds, as far as its answers told.
+    pub clock_offset_ms: i64,
+}
+
+/// Why a probe says that deliveries would fail.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{missing}: {found}")]
+pub struct ProbeFailure {
+    /// What to look at: `permission`, `credentials`, `region`, `audience`, `clock`, `tls`, `address`, `connection`.
+    pub missing: &'static str,
+    /// What was found, and what helps.
+    pub found: String,
+}
+
 /// A shared handle to a target.
 pub type SharedTarget = Arc<dyn Target>;
 
@@ -169,13 +305,34 @@ pub type SharedTarget = Arc<dyn Target>;
 pub enum TargetConfig {
     /// Plain HTTP: `type: http`, or no `type`.
     Http(http::Config),
+    /// `type: aws-api-gateway`: an HTTP or REST API behind IAM authorization.
+    AwsApiGateway(aws_http::Config),
+    /// `type: aws-function-url`: the URL of a Lambda function behind IAM authorization.
+    AwsFunctionUrl(aws_http::Config),
+    /// `type: aws-alb`: an application load balancer.
+    AwsAlb(aws_alb::Config),
+    /// `type: aws-lambda`: direct Invoke.
+    AwsLambda(aws_lambda::Config),
+    /// `type: gcp-functions`: a Google Cloud function, or a Cloud Run service.
+    GcpFunctions(gcp_functions::Config),
+    /// `type: file`: lines in files of a folder.
+    File(file::Config),
 }
 
 impl TargetConfig {
     /// Builds the target. Reads the files and environment variables the settings name; opens no connection.
     pub fn build(self, name: &str) -> Result<SharedTarget, BuildError> {
+        let later = |kind: &str| {
+            Err(BuildError { key: String::new(), problem: format!("{kind} is not built in yet") })
+        };
         match self {
             Self::Http(config) => Ok(Arc::new(http::Http::new(name, config)?)),
+            Self::AwsApiGateway(_) => later("aws-api-gateway"),
+            Self::AwsFunctionUrl(_) => later("aws-function-url"),
+            Self::AwsAlb(_) => later("aws-alb"),
+            Self::AwsLambda(_) => later("aws-lambda"),
+            Self::GcpFunctions(_) => later("gcp-functions"),
+            Self::File(_) => later("file"),
         }
     }
 }
@@ -190,14 +347,23 @@ pub struct BuildError {
     pub problem: String,
 }
 
+pub mod aws_alb;
+pub mod aws_http;
+pub mod aws_lambda;
+pub mod credentials;
+pub mod file;
+pub mod gcp_functions;
 pub mod http;
 pub mod tls;
+pub mod token;
 
+mod authorize;
 mod client;
 mod endpoints;
 mod gzip;
 mod headers;
 mod health;
+mod partial;
 mod retry_after;
 mod status;
 mod url;

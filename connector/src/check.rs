@@ -147,6 +147,7 @@ fn destinations(config: &Config, targets: &Targets, out: &mut dyn Write) -> io::
                     writeln!(out, "      {}", public(url))?;
                 }
             }
+            other => writeln!(out, "    {other:?}")?,
         }
         let requests = plural(at_once.get(), "request");
         let attempts = plural(destination.max_attempts as usize, "attempt");

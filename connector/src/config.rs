@@ -168,6 +168,9 @@ pub struct Service {
     pub shutdown_grace: Duration,
     /// `accept-client-writes` (ours): take writes without the XDR bit. Default true.
     pub accept_client_writes: bool,
+    /// `remember-partial-success` (ours): how many records at most are remembered that some of their destinations have and
+    /// others not yet, so that those shipped again go only where they are missing. Default 100000; 0 turns it off.
+    pub remember_partial_success: usize,
 }
 
 /// `service.manage`: the management endpoint.
@@ -220,6 +223,17 @@ pub struct Destination {
     pub max_attempts: u32,
     /// `max-request-queued-per-endpoint`: records waiting for this destination, per endpoint. Default 32768.
     pub max_queued: usize,
+    /// `dead-letter` (ours): what becomes of records that no retry can help; held when absent.
+    pub dead_letter: Option<DeadLetter>,
+}
+
+/// `dead-letter` of a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeadLetter {
+    /// `drop`: given up.
+    Drop,
+    /// Sent to the destination of this name.
+    To(String),
 }
 
 /// The sections that may stand at several levels.

@@ -13,13 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::{Cause, Outcome, Outcomes, Payload, Report, SharedTarget};
+use adapters::{Cause, ItemFailure, Outcome, Outcomes, Payload, Report, SharedTarget};
 use tokio::{sync::Notify, task::JoinSet};
 
 use self::told::Told;
 use crate::{
     admission::{Admission, Request},
     batch::BatchPolicy,
+    dead_letter::{DeadLetters, Why},
     metrics::LaneStats,
     retry::{Failing, RetryPolicy},
 };
@@ -61,6 +62,7 @@ pub struct Lane {
     name: String,
     target: SharedTarget,
     limits: Limits,
+    dead_letters: DeadLetters,
     policies: Arc<[BatchPolicy]>,
     state: Mutex<State>,
     /// Something is ready for a worker.
@@ -107,6 +109,7 @@ impl Lane {
         target: SharedTarget,
         limits: Limits,
         policies: Arc<[BatchPolicy]>,
+        dead_letters: DeadLetters,
         now: Instant,
     ) -> Arc<Self> {
         let admission = Admission::new(limits.workers, limits.batch_max, limits.held_max, now);
@@ -124,6 +127,7 @@ impl Lane {
             name,
             target,
             limits,
+            dead_letters,
             state: Mutex::new(state),
             policies,
             work: Notify::new(),
@@ -294,9 +298,16 @@ impl Lane {
         let count = batch.len();
         let outcome = |index: usize| match &report.outcomes {
             Outcomes::All(outcome) => *outcome,
-            Outcomes::Each(each) if each.len() == count => each[index],
-            // A report of the wrong length is a bug of the adapter; nothing is lost by trying again.
-            Outcomes::Each(_) => Outcome::Retryable(Cause::Malformed),
+            Outcomes::Except(failures) => {
+                let position = index.to_string();
+                match failures.iter().find(|failure| failure.identifier == position) {
+                    Some(failure) if failure.retryable => Outcome::Retryable(Cause::FunctionError),
+                    Some(_) => Outcome::Rejected(Cause::FunctionError),
+                    None if failures.iter().all(|failure| names_one_of(failure, count)) => Outcome::Delivered,
+                    // Nothing is known of any record.
+                    None => Outcome::Retryable(Cause::Malformed),
+                }
+            }
         };
         let is_final = |index: &usize| !matches!(outcome(*index), Outcome::Retryable(_));
         let finished = (0..count).filter(is_final).count();
@@ -366,6 +377,10 @@ impl Lane {
         self.told.undelivered(&self.name, &job.record, outcome, (job.attempts, records), now);
         match outcome {
             Outcome::Retryable(cause) if troubled => job.tickets.refuse(cause),
+            Outcome::Rejected(cause) => {
+                let why = Why { destination: &self.name, cause, status: None, reason: None };
+                self.dead_letters.take(job, &why);
+            }
             outcome => job.tickets.settle(outcome),
         }
     }
@@ -417,4 +432,8 @@ impl Lane {
 /// The runtime's clock, which tests can pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+/// Whether a failure is about a record of a request of `count`.
+fn names_one_of(failure: &ItemFailure, count: usize) -> bool {
+    failure.identifier.parse::<usize>().is_ok_and(|position| position < count)
 }

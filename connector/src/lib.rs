@@ -11,6 +11,7 @@ pub mod batch;
 pub mod check;
 pub mod config;
 pub mod connection;
+pub mod dead_letter;
 pub mod decode;
 pub mod demo;
 pub mod encode;

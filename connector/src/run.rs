@@ -19,6 +19,7 @@ use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
     config::{Config, Destination, ServerTls, Service},
     connection::{ASSEMBLING_BYTES_MAX, HELD_LOG_EVERY, Limits, Shared},
+    dead_letter::DeadLetters,
     lane::{self, Lane},
     listener::{self, Listener, Reception},
     logging::{self, LogHandle, SharedLimited},
@@ -221,7 +222,7 @@ fn start_lanes(
             ..lane_limits(destination, target.concurrency(), &config.service)
         };
         let policies = Arc::clone(router.batch_policies());
-        let lane = Lane::new(name.clone(), target, limits, policies, Instant::now());
+        let lane = Lane::new(name.clone(), target, limits, policies, DeadLetters::Hold, Instant::now());
         lane.start(workers);
         lanes.push(lane);
     }

@@ -8,8 +8,10 @@ use serde::Deserialize;
 use crate::tls::Version;
 
 /// Settings of a plain HTTP destination, named as the vendor names them.
+///
+/// Part of the settings of every destination that speaks HTTP, so unknown keys are the caller's to find.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// Endpoints, or the load balancers in front of them; requests are balanced over the healthy ones.
     pub urls: Vec<String>,
@@ -46,9 +48,22 @@ pub struct Config {
     /// Statuses that confirm delivery; 200 to 299 when empty.
     #[serde(default)]
     pub http_success_status_codes: Vec<u16>,
-    /// Statuses that make a refusal final: the record is given up for good. Empty by default: nothing is lost.
+    /// Statuses that make a refusal final: a record that is refused with one alone goes to the dead letters, or is given
+    /// up for good where there are none. Empty by default: nothing is lost.
     #[serde(default)]
     pub http_permanent_status_codes: Vec<u16>,
+    /// Statuses that say that another attempt may succeed, whatever they usually mean.
+    #[serde(default)]
+    pub retry_on: Vec<u16>,
+    /// Statuses that refuse the record, whatever they usually mean: it goes to the dead letters, or is held.
+    #[serde(default)]
+    pub reject_on: Vec<u16>,
+    /// Whether the body of a success is searched for `batchItemFailures`, the records that were not processed.
+    #[serde(default)]
+    pub partial_response: bool,
+    /// Most bytes of a request body, before compression; larger batches are split, larger records refused.
+    #[serde(default)]
+    pub max_request_bytes: Option<NonZeroUsize>,
     /// Probes that take endpoints out of the balancing set.
     #[serde(default)]
     pub health_check: HealthCheck,

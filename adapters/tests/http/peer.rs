@@ -162,6 +162,6 @@ pub(crate) async fn deliver(target: &Http) -> Report {
 pub(crate) async fn outcome(target: &Http) -> Outcome {
     match deliver(target).await.outcomes {
         Outcomes::All(outcome) => outcome,
-        Outcomes::Each(each) => panic!("{each:?}"),
+        Outcomes::Except(items) => panic!("{items:?}"),
     }
 }

@@ -89,6 +89,7 @@ impl Meaning<'_> {
             workers: shared.workers,
             max_attempts: shared.max_attempts,
             max_queued: shared.max_request_queued_per_endpoint.get(),
+            dead_letter: None,
         })
     }
 

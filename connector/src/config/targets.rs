@@ -28,10 +28,11 @@ pub(crate) fn build(config: &Config, tree: &Node, findings: &mut Findings) -> BT
         for _ in 0..MAX_ROUNDS {
             match settings.clone().build(name) {
                 Ok(target) if whole => {
-                    let TargetConfig::Http(http) = &destination.target;
-                    let file = http.tls.as_ref().and_then(|tls| tls.certificate_file.as_deref());
-                    let path = format!("{}.tls.certificate-file", join("destinations", name));
-                    dates(file.and_then(Identity::read).as_ref(), &path, tree, findings);
+                    if let TargetConfig::Http(http) = &destination.target {
+                        let file = http.tls.as_ref().and_then(|tls| tls.certificate_file.as_deref());
+                        let path = format!("{}.tls.certificate-file", join("destinations", name));
+                        dates(file.and_then(Identity::read).as_ref(), &path, tree, findings);
+                    }
                     targets.insert(name.clone(), target);
                 }
                 Ok(_) => {}
@@ -81,7 +82,7 @@ fn dates(identity: Option<&Identity>, path: &str, tree: &Node, findings: &mut Fi
 
 /// Replaces the setting `key` by something harmless. False when that is not known how.
 fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
-    let TargetConfig::Http(http) = settings;
+    let TargetConfig::Http(http) = settings else { return false };
     let (first, rest) = key.split_once(['.', '[']).unwrap_or((key, ""));
     match (first, &mut http.tls) {
         ("urls", _) => {

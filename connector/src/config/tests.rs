@@ -19,6 +19,7 @@ const MINIMAL: &str = include_str!("../../../tests/fixtures/config/good/minimal.
 fn http(config: &Config, name: &str) -> adapters::http::Config {
     match config.destinations[name].target.clone() {
         TargetConfig::Http(http) => http,
+        other => panic!("{other:?}"),
     }
 }
 

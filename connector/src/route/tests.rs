@@ -11,7 +11,8 @@ fn config(names: &[&str]) -> Config {
     for name in names {
         let json = serde_json::json!({"urls": ["http://127.0.0.1:1/"]});
         let target = adapters::TargetConfig::Http(serde_json::from_value(json).expect("sound"));
-        let destination = Destination { target, workers: None, max_attempts: 1, max_queued: 1 };
+        let destination =
+            Destination { target, workers: None, max_attempts: 1, max_queued: 1, dead_letter: None };
         config.destinations.insert((*name).to_owned(), destination);
     }
     config

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adapters::{Cause, Outcome, Outcomes, Report};
+use adapters::{Cause, ItemFailure, Outcome, Report};
 use tokio::time::Instant;
 
 use crate::harness::{Scripted, Setup, all_n_of, pause, record, record_with_digest};
@@ -85,13 +85,14 @@ async fn the_longest_interval_still_leaves_time_for_the_request() {
 async fn only_the_records_that_failed_go_again() {
     let target = Scripted::reporting(4, |body, _| async move {
         pause(10).await;
-        let outcomes = all_n_of(&body).into_iter().map(|n| match n {
+        let all = all_n_of(&body);
+        let failures = all.iter().enumerate().filter_map(|(position, n)| match n {
             // The first attempt of record 3 is in an array of several.
-            3 if all_n_of(&body).len() > 1 => Outcome::Retryable(Cause::Overloaded),
-            5 => Outcome::Rejected(Cause::Status(400)),
-            _ => Outcome::Delivered,
+            3 if all.len() > 1 => Some(failure(&position.to_string(), true)),
+            5 => Some(failure(&position.to_string(), false)),
+            _ => None,
         });
-        Report { outcomes: Outcomes::Each(outcomes.collect()), retry_after: None }
+        Report::partial(None, failures.collect())
     });
     let mut setup = Setup::to([target.clone()]).in_batches(100, 1_000);
     setup.attempts_max = 3;
@@ -108,12 +109,12 @@ async fn only_the_records_that_failed_go_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_batch_is_retried_whole_and_a_report_of_the_wrong_length_loses_nothing() {
+async fn a_failed_batch_is_retried_whole_and_a_report_about_nobody_loses_nothing() {
     let target = Scripted::reporting(2, |_, index| async move {
         pause(10).await;
         match index {
             1 => Report::all(Outcome::Retryable(Cause::Status(503))),
-            2 => Report { outcomes: Outcomes::Each(vec![Outcome::Delivered]), retry_after: None },
+            2 => Report::partial(None, vec![failure("nobody", true)]),
             _ => Report::all(Outcome::Delivered),
         }
     });
@@ -176,4 +177,8 @@ async fn what_a_batch_leaves_behind_and_later_versions_wait_no_longer_either() {
     let times = times.iter().map(|at| at.duration_since(start).as_millis());
     let requests: Vec<_> = times.zip(seen.iter().map(|body| all_n_of(body))).collect();
     assert_eq!(requests, [(0, vec![0, 1]), (50, vec![2]), (150, vec![5]), (210, vec![6])]);
+}
+
+fn failure(identifier: &str, retryable: bool) -> ItemFailure {
+    ItemFailure { identifier: identifier.to_owned(), retryable, reason: None }
 }

@@ -12,6 +12,7 @@ use esp_connector::config::{Batching, Config, Destination, RecordOrdering, Routi
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
+    dead_letter::DeadLetters,
     lane::{self, Lane},
     logging::SharedLimited,
     metrics::Metrics,
@@ -185,7 +186,7 @@ impl Setup {
                 };
                 let policies = Arc::clone(router.batch_policies());
                 let now = Instant::now().into_std();
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, now);
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, DeadLetters::Drop, now);
                 lane.start(&mut tasks);
                 lane
             })
@@ -351,5 +352,5 @@ pub async fn pause(ms: u64) {
 fn unused_destination() -> Destination {
     let json = serde_json::json!({"urls": ["http://127.0.0.1:1/"]});
     let target = adapters::TargetConfig::Http(serde_json::from_value(json).unwrap());
-    Destination { target, workers: None, max_attempts: 1, max_queued: 1 }
+    Destination { target, workers: None, max_attempts: 1, max_queued: 1, dead_letter: None }
 }

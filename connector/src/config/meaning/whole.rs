@@ -51,7 +51,7 @@ impl Meaning<'_> {
             })
         };
         for (name, destination) in &config.destinations {
-            let TargetConfig::Http(http) = &destination.target;
+            let TargetConfig::Http(http) = &destination.target else { continue };
             if !http.http_permanent_status_codes.is_empty() && batched(&name) {
                 let path = format!("{}.http-permanent-status-codes", join("destinations", name));
                 let message = "gives up all records of a batch that is answered so, the sound ones too; turn batching off \

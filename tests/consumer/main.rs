@@ -1,0 +1,3 @@
+//! A consumer as a user would write it, run as a real Lambda `bootstrap` by the tests.
+
+fn main() {}
