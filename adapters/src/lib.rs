@@ -365,5 +365,6 @@ mod headers;
 mod health;
 mod partial;
 mod retry_after;
+mod sigv4;
 mod status;
 mod url;
