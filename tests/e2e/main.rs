@@ -3,6 +3,7 @@
 
 mod client;
 mod documents;
+mod envoy;
 mod formats;
 mod python;
 mod roundtrip;

@@ -7,6 +7,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 use e2e::repository;
@@ -30,8 +31,21 @@ pub(crate) fn with_readers() -> Option<PathBuf> {
     with("roundtrip", "fastavro, msgpack")
 }
 
+/// The Python beside which `ministack` is installed, and that can set it up.
+pub(crate) fn with_ministack() -> Option<PathBuf> {
+    with("aws", "ministack, boto3")
+}
+
+/// The Python beside which `envoy` is installed.
+pub(crate) fn with_envoy() -> Option<PathBuf> {
+    with("envoy", "envoy")
+}
+
 /// A Python that can import `modules`, which `requirements.txt` in `folder` of the tests installs.
 fn with(folder: &str, modules: &str) -> Option<PathBuf> {
+    // Tests run beside each other, and some want the same environment.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let system = plain()?;
     let requirements = repository().join("tests").join(folder).join("requirements.txt");
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join(format!("{folder}-venv"));
