@@ -14,7 +14,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 use crate::{
     Access, BuildError, Cause, Class, EndpointStats, Payload, Report, Target,
     authorize::Authorize,
-    client::{Answer, Call, Client, Endpoint, Failure, Keep, Limits, Template},
+    client::{Answer, Call, Client, Endpoint, FailureKind, Keep, Limits, Template},
     endpoints::Health,
     gzip::Gzip,
     headers,
@@ -176,7 +176,8 @@ impl Http {
             report = Report { status: report.status, retry_after, ..unreachable };
         }
         let verdict = self.verdict(&answer);
-        if verdict.as_ref().is_some_and(|verdict| verdict.credentials) && report.class == Class::Hold {
+        // Whatever the operator's lists say of the status: this one is surely not about the records.
+        if verdict.as_ref().is_some_and(|verdict| verdict.credentials) {
             let credentials = Report::failed(Class::Credentials, Cause::Unauthorized);
             report = Report { status: report.status, retry_after, ..credentials };
         }
@@ -225,10 +226,12 @@ impl Target for Http {
             };
             match result {
                 Ok(answer) => self.report(answer, payload.count.get()),
-                Err(Failure::Unreachable(_)) => Report::failed(Class::Transient, Cause::Unreachable),
-                Err(Failure::Timeout(_)) => Report::failed(Class::Transient, Cause::Timeout),
-                Err(Failure::Malformed(_)) => Report::failed(Class::Transient, Cause::Malformed),
-                Err(Failure::Unproven(_)) => Report::failed(Class::Credentials, Cause::Unauthorized),
+                Err(failure) => match failure.kind {
+                    FailureKind::Unreachable => Report::failed(Class::Transient, Cause::Unreachable),
+                    FailureKind::Timeout => Report::failed(Class::Transient, Cause::Timeout),
+                    FailureKind::Malformed => Report::failed(Class::Transient, Cause::Malformed),
+                    FailureKind::Unproven => Report::failed(Class::Credentials, Cause::Unauthorized),
+                },
             }
         })
     }
