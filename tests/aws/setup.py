@@ -4,8 +4,8 @@ asked for, and a role with nothing but the permission to call it. Prints where e
 
     setup.py ENDPOINT BOOTSTRAP SETTINGS
 
-SETTINGS is JSON: `front` (invoke, function-url, http-api, rest-api, alb, none), `environment` of the function,
-`reserved-concurrency`, `timeout`, and `event-source` (a queue that Lambda polls: {"max-receive-count": 2}).
+SETTINGS is JSON: `front` (invoke, function-url, http-api, rest-api, alb, none), `environment` and `timeout` of the
+function, and `event-source` (a queue that Lambda polls: {"max-receive-count": 2}).
 """
 
 import io
@@ -66,8 +66,6 @@ def function(queue_arn, source_arn):
         Timeout=SETTINGS.get("timeout", 5), MemorySize=256, Environment={"Variables": SETTINGS.get("environment", {})})
     version = aws.publish_version(FunctionName=FUNCTION)["Version"]
     alias = aws.create_alias(FunctionName=FUNCTION, Name=ALIAS, FunctionVersion=version)["AliasArn"]
-    if "reserved-concurrency" in SETTINGS:
-        aws.put_function_concurrency(FunctionName=FUNCTION, ReservedConcurrentExecutions=SETTINGS["reserved-concurrency"])
     return aws, alias
 
 
