@@ -149,6 +149,11 @@ impl Lane {
         &self.target
     }
 
+    /// What becomes of records that no retry can help.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
+    }
+
     /// Counters and gauges.
     pub fn stats(&self) -> &Arc<LaneStats> {
         &self.stats

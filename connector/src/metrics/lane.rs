@@ -27,4 +27,6 @@ pub struct LaneStats {
     pub refused_full: AtomicU64,
     /// Failed attempts of records, by cause.
     pub failures: ByCause,
+    /// Records shipped again that were not sent, because this destination had that very version.
+    pub already_delivered: AtomicU64,
 }
