@@ -109,7 +109,7 @@ impl Lane {
         let rules = Rules {
             retry: limits.retry,
             // Nothing is thrown away on a suspicion.
-            poison: !matches!(dead_letters, DeadLetters::Drop),
+            poison: !dead_letters.gives_up(),
         };
         let queue = Queue::new(Arc::clone(&policies), now);
         let state = State::new(queue, Gate::new(start, limits.workers, now), admission, rules);
@@ -140,6 +140,11 @@ impl Lane {
     /// What delivers.
     pub fn target(&self) -> &SharedTarget {
         &self.target
+    }
+
+    /// What becomes of records that no retry can help.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
     }
 
     /// Counters and gauges.
