@@ -28,7 +28,7 @@ use crate::{
 
 pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
 use self::traits::BodyLimit;
-pub(crate) use self::traits::Traits;
+pub(crate) use self::traits::{Traits, is_text};
 
 mod authorized;
 mod config;
@@ -301,7 +301,7 @@ fn concurrency(config: &Config) -> NonZeroUsize {
         .saturating_mul(streams)
 }
 
-fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {
+pub(crate) fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {
     match value {
         0 => Err(problem(key, "0 leaves no time at all; expected milliseconds, 1 or more")),
         // Later arithmetic with instants must not overflow; a day is for ever here.

@@ -330,7 +330,7 @@ impl TargetConfig {
             Self::AwsApiGateway(_) => later("aws-api-gateway"),
             Self::AwsFunctionUrl(_) => later("aws-function-url"),
             Self::AwsAlb(_) => later("aws-alb"),
-            Self::AwsLambda(_) => later("aws-lambda"),
+            Self::AwsLambda(config) => Ok(Arc::new(aws_lambda::AwsLambda::new(name, config)?)),
             Self::GcpFunctions(_) => later("gcp-functions"),
             Self::File(_) => later("file"),
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::EndpointStats;
 
 #[derive(Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     success: AtomicU64,
     error: AtomicU64,
     queued: AtomicU64,
@@ -15,19 +15,19 @@ pub(super) struct Counters {
 
 impl Counters {
     /// Counts a request as in flight or waiting until the result is dropped.
-    pub(super) fn queue(&self) -> Queued<'_> {
+    pub(crate) fn queue(&self) -> Queued<'_> {
         self.queued.fetch_add(1, Relaxed);
         Queued { counters: self, counted: Counted::Not }
     }
 
     /// A health check ended.
-    pub(super) fn checked(&self, passed: bool) {
+    pub(crate) fn checked(&self, passed: bool) {
         let counter = if passed { &self.health_success } else { &self.health_error };
         counter.fetch_add(1, Relaxed);
     }
 
     /// The counters, in the form that metrics want; the rest is for the endpoint to fill in.
-    pub(super) fn stats(&self, endpoint: String) -> EndpointStats {
+    pub(crate) fn stats(&self, endpoint: String) -> EndpointStats {
         EndpointStats {
             endpoint,
             healthy: true,
@@ -57,12 +57,12 @@ enum Counted {
 
 impl Queued<'_> {
     /// A request is sent: from here on anything but [`Self::succeeded`] is an error.
-    pub(super) fn sent(&mut self) {
+    pub(crate) fn sent(&mut self) {
         self.counted = Counted::Error;
     }
 
     /// The request was not processed and is tried again.
-    pub(super) fn retried(&mut self) {
+    pub(crate) fn retried(&mut self) {
         self.counted = Counted::Not;
     }
 
