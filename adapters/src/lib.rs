@@ -332,7 +332,7 @@ impl TargetConfig {
             Self::AwsAlb(_) => later("aws-alb"),
             Self::AwsLambda(_) => later("aws-lambda"),
             Self::GcpFunctions(_) => later("gcp-functions"),
-            Self::File(_) => later("file"),
+            Self::File(config) => Ok(Arc::new(file::File::new(name, config)?)),
         }
     }
 }
