@@ -21,7 +21,7 @@ mod refusals;
 use self::{anomalies::Anomalies, histogram::Histogram, process::LoadMeter, recent::Recent};
 pub use self::{
     causes::ByCause,
-    lane::LaneStats,
+    lane::{ByClass, ByStatus, Holding, LaneStats},
     refusals::{ByRefusal, REFUSALS},
 };
 

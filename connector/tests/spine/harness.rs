@@ -3,7 +3,10 @@
 use std::{
     fmt,
     num::NonZeroUsize,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +40,8 @@ type Script = dyn Fn(String, usize) -> BoxFuture<'static, Report> + Send + Sync;
 /// A target that does what a closure says: it gets the body and how many requests came before.
 pub struct Scripted {
     concurrency: usize,
+    concurrency_start: AtomicUsize,
+    body_bytes_max: AtomicUsize,
     script: Box<Script>,
     seen: Mutex<Vec<(String, Instant)>>,
 }
@@ -71,7 +76,25 @@ impl Scripted {
     {
         let script =
             Box::new(move |body, index| -> BoxFuture<'static, Report> { Box::pin(script(body, index)) });
-        Arc::new(Self { concurrency, script, seen: Mutex::default() })
+        Arc::new(Self {
+            concurrency,
+            concurrency_start: AtomicUsize::new(concurrency),
+            body_bytes_max: AtomicUsize::new(usize::MAX),
+            script,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Begins with so many requests at once.
+    pub fn starting_with(self: Arc<Self>, requests: usize) -> Arc<Self> {
+        self.concurrency_start.store(requests, Ordering::Relaxed);
+        self
+    }
+
+    /// Takes no larger bodies.
+    pub fn taking(self: Arc<Self>, body_bytes_max: usize) -> Arc<Self> {
+        self.body_bytes_max.store(body_bytes_max, Ordering::Relaxed);
+        self
     }
 
     /// Bodies in the order their requests began.
@@ -96,6 +119,14 @@ impl Target for Scripted {
     fn concurrency(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.concurrency).unwrap()
     }
+
+    fn concurrency_start(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.concurrency_start.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn body_bytes_max(&self, _: &str) -> usize {
+        self.body_bytes_max.load(Ordering::Relaxed)
+    }
 }
 
 /// Settings a test may want to differ.
@@ -105,6 +136,8 @@ pub struct Setup {
     pub window_bytes: usize,
     pub attempts_max: u32,
     pub held_max: usize,
+    pub dead_letters: DeadLetters,
+    pub give_up_on: Vec<u16>,
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
     pub format: Format,
@@ -120,6 +153,8 @@ impl Setup {
             window_bytes: 64 << 20,
             attempts_max: 1,
             held_max: 32_768,
+            dead_letters: DeadLetters::Drop,
+            give_up_on: Vec::new(),
             batching: None,
             record_ordering: None,
             format: Format::FlatJson {
@@ -183,10 +218,12 @@ impl Setup {
                     held_max: self.held_max,
                     held_bytes_max: self.window_bytes,
                     retry: RetryPolicy::new(self.attempts_max),
+                    give_up_on: self.give_up_on.clone(),
                 };
                 let policies = Arc::clone(router.batch_policies());
                 let now = Instant::now().into_std();
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, DeadLetters::Drop, now);
+                let dead_letters = self.dead_letters.clone();
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, dead_letters, now);
                 lane.start(&mut tasks);
                 lane
             })
