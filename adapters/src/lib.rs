@@ -343,7 +343,7 @@ impl TargetConfig {
             Self::AwsAlb(_) => later("aws-alb"),
             Self::AwsLambda(config) => Ok(Arc::new(aws_lambda::AwsLambda::new(name, config)?)),
             Self::GcpFunctions(_) => later("gcp-functions"),
-            Self::File(_) => later("file"),
+            Self::File(config) => Ok(Arc::new(file::File::new(name, config)?)),
         }
     }
 }
