@@ -35,9 +35,9 @@ pub(crate) use self::{
 use crate::endpoints::choose;
 
 mod coalesce;
-mod complaints;
+pub(crate) mod complaints;
 mod connect;
-mod counters;
+pub(crate) mod counters;
 mod endpoint;
 mod http1;
 mod http2;
@@ -69,17 +69,31 @@ pub(crate) struct Answer<'a> {
     pub(crate) endpoint: &'a Endpoint,
 }
 
-/// Why there is no answer, in words where there are any.
+/// Why there is no answer.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    /// Where to look: one of the words of [`crate::ProbeFailure::missing`].
+    pub(crate) missing: &'static str,
+    pub(crate) words: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
     /// No connection, or it broke.
-    Unreachable(String),
+    Unreachable,
     /// The call took too long.
-    Timeout(String),
+    Timeout,
     /// What came is not HTTP, or beyond all bounds.
-    Malformed(String),
+    Malformed,
     /// Nothing was sent: there was nothing to prove with who sends.
-    Unproven(String),
+    Unproven,
+}
+
+impl Failure {
+    pub(crate) fn unproven(words: String) -> Self {
+        Self { kind: FailureKind::Unproven, missing: "credentials", words }
+    }
 }
 
 /// The answer of one exchange.
@@ -162,7 +176,7 @@ impl Client {
             let endpoint = &self.endpoints[progress.endpoint.into_inner() % self.endpoints.len()];
             let words = format!("{what} within {} ms (call-timeout)", self.call_timeout.as_millis());
             endpoint.complain(&words);
-            Err(Failure::Timeout(words))
+            Err(Failure { kind: FailureKind::Timeout, missing: "connection", words })
         })
     }
 
@@ -206,7 +220,8 @@ impl Client {
                 Err(error) => {
                     unreachable.push(index);
                     if unreachable.len() == self.endpoints.len() || repeats_left == 0 {
-                        return Err(Failure::Unreachable(error.0));
+                        let ConnectError { missing, words } = error;
+                        return Err(Failure { kind: FailureKind::Unreachable, missing, words });
                     }
                     repeats_left -= 1;
                     continue;
@@ -219,13 +234,16 @@ impl Client {
                 Err(Lost::Unprocessed(_)) if repeats_left > 0 => repeats_left -= 1,
                 // Maybe processed, but a repeat is no worse than the one the source would send.
                 Err(Lost::Stale(_)) if !fresh => fresh = true,
-                Err(Lost::Malformed(words)) => return Err(Failure::Malformed(words)),
-                Err(Lost::Unproven(words)) => return Err(Failure::Unproven(words)),
+                Err(Lost::Malformed(words)) => {
+                    return Err(Failure { kind: FailureKind::Malformed, missing: "connection", words });
+                }
+                Err(Lost::Unproven(words)) => return Err(Failure::unproven(words)),
                 Err(Lost::Unprocessed(words) | Lost::Stale(words) | Lost::Broken(words)) => {
-                    return Err(Failure::Unreachable(words));
+                    return Err(Failure { kind: FailureKind::Unreachable, missing: "connection", words });
                 }
             }
             queued.retried();
+            endpoint.repeated();
             progress.sent.store(false, Ordering::Relaxed);
         }
     }

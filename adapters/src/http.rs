@@ -12,9 +12,9 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::{
-    Access, BuildError, Cause, Class, EndpointStats, Payload, Report, Target,
+    Access, BuildError, Cause, Class, EndpointStats, Payload, ProbeFailure, Report, Target,
     authorize::Authorize,
-    client::{Answer, Call, Client, Endpoint, Failure, Keep, Limits, Template},
+    client::{Answer, Call, Client, Endpoint, FailureKind, Keep, Limits, Template},
     endpoints::Health,
     gzip::Gzip,
     headers,
@@ -27,11 +27,12 @@ use crate::{
 };
 
 pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
-use self::traits::BodyLimit;
-pub(crate) use self::traits::Traits;
+pub(crate) use self::traits::{Traits, is_text};
+use self::{probe::Probing, traits::BodyLimit};
 
 mod authorized;
 mod config;
+mod probe;
 mod traits;
 
 /// An HTTP destination.
@@ -49,6 +50,7 @@ pub struct Http {
     concurrency_start: NonZeroUsize,
     /// One per endpoint, or none at all.
     probes: Vec<Probe>,
+    probing: Probing,
     tls: Option<Arc<Reloading<ClientConfig>>>,
     /// How often its files are looked at.
     reload: Duration,
@@ -112,6 +114,7 @@ impl Http {
             concurrency,
             concurrency_start: traits.concurrency_start.map_or(concurrency, |start| start.min(concurrency)),
             probes,
+            probing: Probing { check: check.clone(), urls, protocol: config.protocol, headers },
             tls,
             reload,
             background: OnceLock::new(),
@@ -176,7 +179,8 @@ impl Http {
             report = Report { status: report.status, retry_after, ..unreachable };
         }
         let verdict = self.verdict(&answer);
-        if verdict.as_ref().is_some_and(|verdict| verdict.credentials) && report.class == Class::Hold {
+        // Whatever the operator's lists say of the status: this one is surely not about the records.
+        if verdict.as_ref().is_some_and(|verdict| verdict.credentials) {
             let credentials = Report::failed(Class::Credentials, Cause::Unauthorized);
             report = Report { status: report.status, retry_after, ..credentials };
         }
@@ -225,10 +229,12 @@ impl Target for Http {
             };
             match result {
                 Ok(answer) => self.report(answer, payload.count.get()),
-                Err(Failure::Unreachable(_)) => Report::failed(Class::Transient, Cause::Unreachable),
-                Err(Failure::Timeout(_)) => Report::failed(Class::Transient, Cause::Timeout),
-                Err(Failure::Malformed(_)) => Report::failed(Class::Transient, Cause::Malformed),
-                Err(Failure::Unproven(_)) => Report::failed(Class::Credentials, Cause::Unauthorized),
+                Err(failure) => match failure.kind {
+                    FailureKind::Unreachable => Report::failed(Class::Transient, Cause::Unreachable),
+                    FailureKind::Timeout => Report::failed(Class::Transient, Cause::Timeout),
+                    FailureKind::Malformed => Report::failed(Class::Transient, Cause::Malformed),
+                    FailureKind::Unproven => Report::failed(Class::Credentials, Cause::Unauthorized),
+                },
             }
         })
     }
@@ -243,6 +249,10 @@ impl Target for Http {
 
     fn body_bytes_max(&self, content_type: &str) -> usize {
         self.body_limit.of(content_type)
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, ProbeFailure>> {
+        Box::pin(self.look())
     }
 
     fn access(&self) -> Option<Access> {
@@ -301,7 +311,7 @@ fn concurrency(config: &Config) -> NonZeroUsize {
         .saturating_mul(streams)
 }
 
-fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {
+pub(crate) fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {
     match value {
         0 => Err(problem(key, "0 leaves no time at all; expected milliseconds, 1 or more")),
         // Later arithmetic with instants must not overflow; a day is for ever here.

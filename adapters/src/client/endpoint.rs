@@ -143,6 +143,7 @@ impl Endpoint {
         let result = match ready {
             Ready::Http1(mut connection) => match self.template.http1(call) {
                 Ok(request) => {
+                    self.counters.sent(call.body.len());
                     let result = connection.exchange(request, call.keep).await;
                     if result.is_ok() {
                         self.put_back(connection);
@@ -156,6 +157,7 @@ impl Endpoint {
             },
             Ready::Http2(mut stream) => match self.template.http2(call) {
                 Ok(request) => {
+                    self.counters.sent(call.body.len());
                     let body = call.body.clone();
                     let result = stream.connection.exchange(request, body, call.keep).await;
                     stream.settled = true;
@@ -164,10 +166,16 @@ impl Endpoint {
                 Err(unproven) => Err(Lost::Unproven(unproven.0)),
             },
         };
-        if let Err(lost) = &result {
-            self.complain(lost);
+        match &result {
+            Ok(answered) => self.counters.answered(answered.status),
+            Err(lost) => self.complain(lost),
         }
         result
+    }
+
+    /// `host:port`, for logs and metrics.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
     }
 
     /// Whom requests name as their receiver: `host` or `host:port`.
@@ -207,6 +215,11 @@ impl Endpoint {
             (None, Ok(())) => (),
             (None, Err(reason)) => debug!(destination, endpoint, reason, "health check failed"),
         }
+    }
+
+    /// A request is sent once more, for a reason that makes no duplicates worth the name.
+    pub(crate) fn repeated(&self) {
+        self.counters.repeated();
     }
 
     /// Counts a request as in flight or waiting until the result is dropped.

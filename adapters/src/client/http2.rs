@@ -65,7 +65,7 @@ impl Http2 {
             .await
             .map_err(|_| ConnectError::late("the peer's HTTP/2 settings", limit))?
             .map_err(|error| match memory.fault() {
-                Some(fault) => ConnectError(fault),
+                Some(fault) => ConnectError::of("tls", fault),
                 None => ConnectError::new("the peer does not speak HTTP/2 (see protocol)", &error),
             })?;
         let (closing, closed) = oneshot::channel();

@@ -27,10 +27,10 @@ impl Http {
             let prepared = prepared.map_err(|_| "no credentials came in time (call-timeout)".to_owned());
             if let Err(words) = prepared.and_then(|prepared| prepared.map_err(|unproven| unproven.0)) {
                 self.client.complain(&words);
-                return Err(Failure::Unproven(words));
+                return Err(Failure::unproven(words));
             }
             let answer = self.client.call(call, deadline).await?;
-            if !is_refusal(answer.status) {
+            if !self.is_refusal(answer.status) {
                 return Ok(answer);
             }
             let renewed = timeout_at(deadline, authorize.refused(refusal(&answer, began))).await;
@@ -38,6 +38,7 @@ impl Http {
                 return Ok(answer);
             }
             // Its place in the counters and on the connection comes free before the repeat takes another.
+            answer.endpoint.repeated();
             drop(answer);
             self.client.call(call, deadline).await
         })
@@ -45,9 +46,16 @@ impl Http {
 
     /// What a refusal that stands comes to.
     pub(super) fn verdict(&self, answer: &Answer<'_>) -> Option<Verdict> {
-        let authorize = self.authorize.as_deref().filter(|_| is_refusal(answer.status))?;
+        let authorize = self.authorize.as_deref().filter(|_| self.is_refusal(answer.status))?;
         // What could be renewed has been; when this call began says nothing here.
         authorize.verdict(&refusal(answer, Instant::now()))
+    }
+
+    fn is_refusal(&self, status: StatusCode) -> bool {
+        matches!(
+            status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        ) && !self.statuses.is_success(status.as_u16())
     }
 }
 
@@ -59,11 +67,4 @@ fn refusal<'a>(answer: &'a Answer<'_>, began: Instant) -> Refusal<'a> {
         headers: &answer.headers,
         body: &answer.body,
     }
-}
-
-fn is_refusal(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-    )
 }
