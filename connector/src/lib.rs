@@ -8,11 +8,14 @@
 pub mod admin;
 pub mod admission;
 pub mod batch;
+pub mod breaker;
 pub mod check;
+pub mod concurrency;
 pub mod config;
 pub mod connection;
 pub mod dead_letter;
 pub mod decode;
+pub mod delivered;
 pub mod demo;
 pub mod encode;
 pub mod lane;

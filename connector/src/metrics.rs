@@ -14,6 +14,7 @@ mod anomalies;
 mod causes;
 pub(crate) mod histogram;
 mod lane;
+mod letters;
 pub(crate) mod process;
 mod recent;
 mod refusals;
@@ -21,7 +22,8 @@ mod refusals;
 use self::{anomalies::Anomalies, histogram::Histogram, process::LoadMeter, recent::Recent};
 pub use self::{
     causes::ByCause,
-    lane::LaneStats,
+    lane::{ByClass, ByStatus, Holding, LaneStats},
+    letters::LetterStats,
     refusals::{ByRefusal, REFUSALS},
 };
 

@@ -3,18 +3,21 @@
 use std::{
     fmt,
     num::NonZeroUsize,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use adapters::{Outcome, Payload, Report, Target};
-use esp_connector::config::{Batching, Config, Destination, RecordOrdering, Routing, Sections};
+use esp_connector::config::{Batching, Config, DeadLetter, Destination, RecordOrdering, Routing, Sections};
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
-    dead_letter::DeadLetters,
+    dead_letter::Places,
+    delivered::Delivered,
     lane::{self, Lane},
-    logging::SharedLimited,
     metrics::Metrics,
     recorder::Tap,
     retry::RetryPolicy,
@@ -37,6 +40,8 @@ type Script = dyn Fn(String, usize) -> BoxFuture<'static, Report> + Send + Sync;
 /// A target that does what a closure says: it gets the body and how many requests came before.
 pub struct Scripted {
     concurrency: usize,
+    concurrency_start: AtomicUsize,
+    body_bytes_max: AtomicUsize,
     script: Box<Script>,
     seen: Mutex<Vec<(String, Instant)>>,
 }
@@ -71,7 +76,25 @@ impl Scripted {
     {
         let script =
             Box::new(move |body, index| -> BoxFuture<'static, Report> { Box::pin(script(body, index)) });
-        Arc::new(Self { concurrency, script, seen: Mutex::default() })
+        Arc::new(Self {
+            concurrency,
+            concurrency_start: AtomicUsize::new(concurrency),
+            body_bytes_max: AtomicUsize::new(usize::MAX),
+            script,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Begins with so many requests at once.
+    pub fn starting_with(self: Arc<Self>, requests: usize) -> Arc<Self> {
+        self.concurrency_start.store(requests, Ordering::Relaxed);
+        self
+    }
+
+    /// Takes no larger bodies.
+    pub fn taking(self: Arc<Self>, body_bytes_max: usize) -> Arc<Self> {
+        self.body_bytes_max.store(body_bytes_max, Ordering::Relaxed);
+        self
     }
 
     /// Bodies in the order their requests began.
@@ -96,6 +119,14 @@ impl Target for Scripted {
     fn concurrency(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.concurrency).unwrap()
     }
+
+    fn concurrency_start(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.concurrency_start.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn body_bytes_max(&self, _: &str) -> usize {
+        self.body_bytes_max.load(Ordering::Relaxed)
+    }
 }
 
 /// Settings a test may want to differ.
@@ -105,11 +136,16 @@ pub struct Setup {
     pub window_bytes: usize,
     pub attempts_max: u32,
     pub held_max: usize,
+    pub give_up_on: Vec<u16>,
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
     pub format: Format,
     /// To all targets unless something is here; they are called `target-0` and so on.
     pub routing: Option<Routing>,
+    /// What becomes of the dead letters of each target; of all others they are given up.
+    pub dead_letters: Vec<Option<DeadLetter>>,
+    /// Records of which partial success is remembered.
+    pub remember: usize,
 }
 
 impl Setup {
@@ -120,6 +156,7 @@ impl Setup {
             window_bytes: 64 << 20,
             attempts_max: 1,
             held_max: 32_768,
+            give_up_on: Vec::new(),
             batching: None,
             record_ordering: None,
             format: Format::FlatJson {
@@ -128,6 +165,8 @@ impl Setup {
                 rules: JsonRules::default(),
             },
             routing: None,
+            dead_letters: Vec::new(),
+            remember: 1_000,
         }
     }
 
@@ -157,8 +196,9 @@ impl Setup {
     pub fn start(self) -> Peer {
         let mut config = Config::default();
         let names: Vec<String> = (0..self.targets.len()).map(|index| format!("target-{index}")).collect();
-        for name in &names {
-            config.destinations.insert(name.clone(), unused_destination());
+        for (index, name) in names.iter().enumerate() {
+            let dead_letter = self.dead_letters.get(index).cloned().unwrap_or(Some(DeadLetter::Drop));
+            config.destinations.insert(name.clone(), Destination { dead_letter, ..unused_destination() });
         }
         config.root = Sections {
             format: Some(self.format),
@@ -172,6 +212,7 @@ impl Setup {
         namespace.sets.insert("skip".to_owned(), skip);
         let router = Router::new(&config, Instant::now().into_std()).unwrap();
 
+        let places = Places::new(&config, router.letter_policy());
         let mut tasks = JoinSet::new();
         let lanes: Vec<_> = names
             .into_iter()
@@ -183,10 +224,13 @@ impl Setup {
                     held_max: self.held_max,
                     held_bytes_max: self.window_bytes,
                     retry: RetryPolicy::new(self.attempts_max),
+                    give_up_on: self.give_up_on.clone(),
                 };
                 let policies = Arc::clone(router.batch_policies());
                 let now = Instant::now().into_std();
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, DeadLetters::Drop, now);
+                let letters = places.dead_letters(config.destinations[&name].dead_letter.as_ref());
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, letters, now);
+                places.open(&lane);
                 lane.start(&mut tasks);
                 lane
             })
@@ -195,6 +239,7 @@ impl Setup {
         let shared = Arc::new(Shared {
             window: Window::new(self.window_records, self.window_bytes),
             lanes,
+            delivered: (self.remember > 0).then(|| Arc::new(Delivered::new(self.remember))),
             metrics: Arc::new(Metrics::default()),
             limits: Limits {
                 frame_bytes_max: 16 << 20,
@@ -203,7 +248,6 @@ impl Setup {
                 accept_client_writes: true,
             },
             assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
-            held_log: SharedLimited::new(connection::HELD_LOG_EVERY),
             stop: stopping,
         });
         let (ours, theirs) = tokio::io::duplex(1 << 20);
