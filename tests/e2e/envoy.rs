@@ -70,7 +70,7 @@ routing: {{mode: static, destination: front}}
     Some(Run { summary, delivered: ledger.account(), envoy })
 }
 
-const HTTP_2: &str = "call-timeout: 5000";
+const HTTP_2: &str = "call-timeout: 5000\n    http2-max-concurrent-streams: 8";
 const HTTP_1: &str = "call-timeout: 5000\n    protocol: HTTP_1_1\n    max-connections-per-endpoint: 8";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +81,9 @@ async fn connections_that_end_all_the_time_cost_nothing() {
         let Some(run) = run(trouble.clone(), settings).await else { return };
         // What a GOAWAY leaves behind was surely not processed: it is sent again, and arrives once.
         run.lost_nothing(0);
-        assert!(run.counted("downstream_cx_total").await >= 20, "connections ended");
+        let connections = run.counted("downstream_cx_total").await;
+        let requests = run.counted("downstream_rq_total").await;
+        eprintln!("{connections} connections, {requests} requests, {}", run.summary.elapsed.as_secs_f64());
+        assert!(connections >= 10, "only {connections} connections");
     }
 }

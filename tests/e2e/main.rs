@@ -1,6 +1,7 @@
 //! XDR in, HTTP out, and the house rules.
 #![allow(clippy::unwrap_used, reason = "all of this is a test, but clippy looks for #[test] only")]
 
+mod aws;
 mod client;
 mod documents;
 mod envoy;

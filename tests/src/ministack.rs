@@ -32,8 +32,8 @@ pub struct Cloud {
     pub role: String,
     /// The queue that the function fills.
     pub queue: String,
-    /// The queue that Lambda reads for the function, and the one for what fails too often.
-    pub source: Option<[String; 2]>,
+    /// Queues that Lambda reads for the function, each with the one for what it failed to process.
+    pub sources: Vec<[String; 2]>,
 }
 
 impl MiniStack {
@@ -95,7 +95,7 @@ impl MiniStack {
             url: text("url"),
             role: text("role").unwrap(),
             queue: text("queue").unwrap(),
-            source: text("source").zip(text("dead")).map(<[String; 2]>::from),
+            sources: serde_json::from_value(made["sources"].clone()).unwrap(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
     sync::watch,
     task::spawn_blocking,
@@ -20,7 +21,6 @@ use crate::WITHIN;
 #[derive(Debug)]
 pub struct Process {
     child: Option<Child>,
-    id: u32,
     /// Standard output and error together, as far as they came.
     printed: watch::Receiver<String>,
 }
@@ -35,7 +35,7 @@ impl Process {
         let collect = Arc::new(collect);
         gather(child.stdout.take().unwrap(), Arc::clone(&collect));
         gather(child.stderr.take().unwrap(), collect);
-        Self { id: child.id(), child: Some(child), printed }
+        Self { child: Some(child), printed }
     }
 
     /// All that was printed so far.
@@ -69,8 +69,8 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub async fn stop(&mut self) -> ExitStatus {
-        signal("TERM", &self.id.to_string());
         let mut child = self.child.take().expect("stopped only once");
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         let ended = timeout(WITHIN, spawn_blocking(move || child.wait())).await;
         let status = ended.expect("it ends").unwrap().unwrap();
         // The channel closes when both outputs have been read to their ends.
@@ -82,15 +82,11 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            signal("KILL", &format!("-{}", self.id));
+            // One that ended by itself has left its group behind, or nothing.
+            let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
             let _ = child.wait();
         }
     }
-}
-
-/// The shell's own kill: there need not be one on the disk.
-fn signal(name: &str, to: &str) {
-    let _ = Command::new("sh").arg("-c").arg(format!("kill -{name} -- {to}")).status();
 }
 
 fn gather(from: impl Read + Send + 'static, to: Arc<watch::Sender<String>>) {
