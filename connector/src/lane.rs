@@ -43,6 +43,7 @@ mod told;
 mod turns;
 
 pub use self::job::{Job, Order, Tickets};
+pub(crate) use self::told::what_to_do;
 
 /// How long a record waits for room at most in a lane that was not found full lately.
 const PATIENCE_MAX: Duration = Duration::from_millis(250);
