@@ -375,6 +375,7 @@ mod gzip;
 mod headers;
 mod health;
 mod partial;
+mod renewed;
 mod retry_after;
 mod sigv4;
 mod status;
