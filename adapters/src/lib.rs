@@ -340,9 +340,9 @@ impl TargetConfig {
             Self::AwsFunctionUrl(config) => {
                 Ok(Arc::new(aws_http::build(name, aws_http::Kind::FunctionUrl, config)?))
             }
-            Self::AwsAlb(_) => later("aws-alb"),
+            Self::AwsAlb(config) => Ok(Arc::new(aws_alb::build(name, config)?)),
             Self::AwsLambda(_) => later("aws-lambda"),
-            Self::GcpFunctions(_) => later("gcp-functions"),
+            Self::GcpFunctions(config) => Ok(Arc::new(gcp_functions::build(name, config)?)),
             Self::File(config) => Ok(Arc::new(file::File::new(name, config)?)),
         }
     }
