@@ -18,6 +18,8 @@ use crate::{Access, authorize::Unproven};
 
 mod cache;
 mod schedule;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod sdk;
 mod source;
 
@@ -61,6 +63,13 @@ impl Credentials {
         let source = Box::new(Providers::new(config));
         let cache = Arc::new(Cache::new(destination, source, Box::new(SystemTime::now)));
         Arc::new(Self { cache, keeper: OnceLock::new() })
+    }
+
+    /// Those that a test makes up.
+    #[cfg(test)]
+    fn from_source(source: impl source::Source) -> Arc<Self> {
+        let cache = Cache::new("test", Box::new(source), Box::new(SystemTime::now));
+        Arc::new(Self { cache: Arc::new(cache), keeper: OnceLock::new() })
     }
 
     /// Sees to it that there are some; waits only while there never were any.

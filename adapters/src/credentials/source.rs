@@ -124,7 +124,8 @@ pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        let part = error.to_string();
+        // One line, whatever it was.
+        let part = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.contains(&part) {
             if !text.is_empty() {
                 text.push_str(": ");
@@ -173,7 +174,7 @@ mod tests {
             chain(&["no credentials", "no connection", "refused"]),
             "no credentials: no connection: refused"
         );
-        assert_eq!(chain(&["refused by peer", "refused"]), "refused by peer");
+        assert_eq!(chain(&["refused  by\n\tpeer", "refused"]), "refused by peer");
         assert_eq!(chain(&["é".repeat(REASON_BYTES_MAX).as_str()]).len(), REASON_BYTES_MAX);
         let process = chain(&["an error occurred", "process exited with code 1. Stderr: AWS_SECRET=hunter2"]);
         assert!(process.contains("code 1") && !process.contains("hunter2"), "{process}");
