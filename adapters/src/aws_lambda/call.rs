@@ -155,5 +155,6 @@ fn connection(error: &(dyn Error + 'static)) -> String {
         }
         next = error.source();
     }
-    credentials::words(error)
+    // The outermost one says only of which kind it is.
+    credentials::words(error.source().unwrap_or(error))
 }

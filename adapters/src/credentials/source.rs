@@ -20,10 +20,10 @@ use crate::{REASON_BYTES_MAX, renewed::Source};
 
 /// What a source gave.
 #[derive(Clone, Debug)]
-pub(super) struct Fetched {
-    pub(super) credentials: aws_credential_types::Credentials,
+pub(crate) struct Fetched {
+    pub(crate) credentials: aws_credential_types::Credentials,
     /// What the environment and the profile say beside them; region and endpoints among it.
-    pub(super) base: SdkConfig,
+    pub(crate) base: SdkConfig,
 }
 
 /// The environment, the profile, the container, the instance; then maybe a role.
@@ -115,12 +115,33 @@ impl Source for Providers {
     }
 }
 
+/// Any source of credentials: that of the settings, or one that a test makes up.
+#[derive(Debug)]
+pub(super) struct AnySource(pub(super) Box<dyn Source<Item = Fetched>>);
+
+impl Source for AnySource {
+    type Item = Fetched;
+
+    fn what(&self) -> &'static str {
+        self.0.what()
+    }
+
+    fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
+        self.0.fetch()
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
 /// An error and its causes, each said once. Their `Debug` is never used: it may hold whole answers.
 pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        let part = error.to_string();
+        // One line, whatever it was.
+        let part = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.contains(&part) {
             if !text.is_empty() {
                 text.push_str(": ");
@@ -169,7 +190,7 @@ mod tests {
             chain(&["no credentials", "no connection", "refused"]),
             "no credentials: no connection: refused"
         );
-        assert_eq!(chain(&["refused by peer", "refused"]), "refused by peer");
+        assert_eq!(chain(&["refused  by\n\tpeer", "refused"]), "refused by peer");
         assert_eq!(chain(&["é".repeat(REASON_BYTES_MAX).as_str()]).len(), REASON_BYTES_MAX);
         let process = chain(&["an error occurred", "process exited with code 1. Stderr: AWS_SECRET=hunter2"]);
         assert!(process.contains("code 1") && !process.contains("hunter2"), "{process}");
