@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
-pub(crate) use self::traits::Traits;
+pub(crate) use self::traits::{Traits, is_text};
 use self::{probe::Probing, traits::BodyLimit};
 
 mod authorized;
@@ -316,7 +316,7 @@ fn concurrency(config: &Config) -> NonZeroUsize {
         .saturating_mul(streams)
 }
 
-fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {
+pub(crate) fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {
     match value {
         0 => Err(problem(key, "0 leaves no time at all; expected milliseconds, 1 or more")),
         // Later arithmetic with instants must not overflow; a day is for ever here.
