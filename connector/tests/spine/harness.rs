@@ -11,13 +11,13 @@ use std::{
 };
 
 use adapters::{Outcome, Payload, Report, Target};
-use esp_connector::config::{Batching, Config, Destination, RecordOrdering, Routing, Sections};
+use esp_connector::config::{Batching, Config, DeadLetter, Destination, RecordOrdering, Routing, Sections};
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
-    dead_letter::DeadLetters,
+    dead_letter::Places,
+    delivered::Delivered,
     lane::{self, Lane},
-    logging::SharedLimited,
     metrics::Metrics,
     recorder::Tap,
     retry::RetryPolicy,
@@ -136,13 +136,16 @@ pub struct Setup {
     pub window_bytes: usize,
     pub attempts_max: u32,
     pub held_max: usize,
-    pub dead_letters: DeadLetters,
     pub give_up_on: Vec<u16>,
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
     pub format: Format,
     /// To all targets unless something is here; they are called `target-0` and so on.
     pub routing: Option<Routing>,
+    /// What becomes of the dead letters of each target; of all others they are given up.
+    pub dead_letters: Vec<Option<DeadLetter>>,
+    /// Records of which partial success is remembered.
+    pub remember: usize,
 }
 
 impl Setup {
@@ -153,7 +156,6 @@ impl Setup {
             window_bytes: 64 << 20,
             attempts_max: 1,
             held_max: 32_768,
-            dead_letters: DeadLetters::Drop,
             give_up_on: Vec::new(),
             batching: None,
             record_ordering: None,
@@ -163,6 +165,8 @@ impl Setup {
                 rules: JsonRules::default(),
             },
             routing: None,
+            dead_letters: Vec::new(),
+            remember: 1_000,
         }
     }
 
@@ -192,8 +196,9 @@ impl Setup {
     pub fn start(self) -> Peer {
         let mut config = Config::default();
         let names: Vec<String> = (0..self.targets.len()).map(|index| format!("target-{index}")).collect();
-        for name in &names {
-            config.destinations.insert(name.clone(), unused_destination());
+        for (index, name) in names.iter().enumerate() {
+            let dead_letter = self.dead_letters.get(index).cloned().unwrap_or(Some(DeadLetter::Drop));
+            config.destinations.insert(name.clone(), Destination { dead_letter, ..unused_destination() });
         }
         config.root = Sections {
             format: Some(self.format),
@@ -207,6 +212,7 @@ impl Setup {
         namespace.sets.insert("skip".to_owned(), skip);
         let router = Router::new(&config, Instant::now().into_std()).unwrap();
 
+        let places = Places::new(&config, router.letter_policy());
         let mut tasks = JoinSet::new();
         let lanes: Vec<_> = names
             .into_iter()
@@ -222,8 +228,9 @@ impl Setup {
                 };
                 let policies = Arc::clone(router.batch_policies());
                 let now = Instant::now().into_std();
-                let dead_letters = self.dead_letters.clone();
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, dead_letters, now);
+                let letters = places.dead_letters(config.destinations[&name].dead_letter.as_ref());
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, letters, now);
+                places.open(&lane);
                 lane.start(&mut tasks);
                 lane
             })
@@ -232,6 +239,7 @@ impl Setup {
         let shared = Arc::new(Shared {
             window: Window::new(self.window_records, self.window_bytes),
             lanes,
+            delivered: (self.remember > 0).then(|| Arc::new(Delivered::new(self.remember))),
             metrics: Arc::new(Metrics::default()),
             limits: Limits {
                 frame_bytes_max: 16 << 20,
@@ -240,7 +248,6 @@ impl Setup {
                 accept_client_writes: true,
             },
             assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
-            held_log: SharedLimited::new(connection::HELD_LOG_EVERY),
             stop: stopping,
         });
         let (ours, theirs) = tokio::io::duplex(1 << 20);
