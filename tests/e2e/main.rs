@@ -6,5 +6,6 @@ mod documents;
 mod formats;
 mod python;
 mod roundtrip;
+mod sigv4;
 mod tidy;
 mod vendor_options;

@@ -30,6 +30,11 @@ pub(crate) fn with_readers() -> Option<PathBuf> {
     with("roundtrip", "fastavro, msgpack")
 }
 
+/// A Python that can sign as AWS does, and receive HTTP/1.1 and HTTP/2.
+pub(crate) fn with_signer() -> Option<PathBuf> {
+    with("sigv4", "botocore, hypercorn, h2")
+}
+
 /// A Python that can import `modules`, which `requirements.txt` in `folder` of the tests installs.
 fn with(folder: &str, modules: &str) -> Option<PathBuf> {
     let system = plain()?;
