@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use self::source::words;
-use self::source::{AnySource, Fetched, Providers};
+use self::source::{Fetched, Providers};
 use crate::{
     Access,
     authorize::Unproven,
@@ -39,7 +39,7 @@ pub struct Config {
 
 /// The credentials of one destination.
 #[derive(Debug)]
-pub(crate) struct Credentials(Renewed<AnySource>);
+pub(crate) struct Credentials(Renewed<Providers>);
 
 /// Credentials at one moment.
 #[derive(Clone, Debug)]
@@ -52,13 +52,13 @@ pub(crate) struct Current {
 impl Credentials {
     /// Those that `config` names, for `destination`. Nothing is fetched yet.
     pub(crate) fn new(destination: &str, config: &Config) -> Arc<Self> {
-        Arc::new(Self(Renewed::new(destination, AnySource(Box::new(Providers::new(config))))))
+        Arc::new(Self(Renewed::new(destination, Providers::new(config))))
     }
 
     /// Those that a test makes up.
     #[cfg(test)]
-    fn from_source(source: impl crate::renewed::Source<Item = Fetched>) -> Arc<Self> {
-        Arc::new(Self(Renewed::new("test", AnySource(Box::new(source)))))
+    fn scripted(sessions: scripted::Sessions) -> Arc<Self> {
+        Arc::new(Self(Renewed::new("test", Providers::scripted(sessions))))
     }
 
     /// Sees to it that there are some; waits only while there never were any.

@@ -132,6 +132,8 @@ async fn errors_of_the_api_as_the_sdk_reads_them() {
     // A page of a proxy.
     let page = Answer::Say(502, vec![("content-type", "text/html".to_owned())], "<html>".to_owned());
     assert_eq!(answered(page).await.class, Class::Transient);
+    let page = Answer::Say(400, vec![("content-type", "text/html".to_owned())], "<html>".to_owned());
+    assert_eq!(answered(page).await.class, Class::Hold, "no record is blamed for it");
     let page = Answer::Say(302, vec![("location", "http://127.0.0.1:9/".to_owned())], String::new());
     assert_eq!(answered(page).await.class, Class::Hold, "redirects are not followed");
 }
@@ -149,6 +151,10 @@ async fn an_answer_that_does_not_come_is_not_waited_for() {
 async fn connections_that_fail_are_told_apart_from_answers() {
     let report = answered(Answer::HangUp).await;
     assert_eq!(report, Report::failed(Class::Transient, Cause::Unreachable));
+    // What is missing may have told of failures.
+    for status in [200, 413] {
+        assert_eq!(answered(Answer::Cut(status)).await, Report::failed(Class::Transient, Cause::Unreachable));
+    }
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let target = at(&format!("http://{free}"), &Sessions::new(&["a"]), json!({}));
     assert_eq!(target.deliver(&payload(b"[]")).await, Report::failed(Class::Transient, Cause::Unreachable));
@@ -209,6 +215,19 @@ async fn a_wrong_clock_is_corrected_by_the_peers() {
     assert_eq!(sessions.fetches.load(SeqCst), 1, "there is nothing wrong with the credentials");
     let offset_ms = target.access().unwrap().clock_offset_ms;
     assert!((415_000..=425_000).contains(&offset_ms), "{offset_ms}");
+}
+
+#[tokio::test]
+async fn a_peer_that_cannot_tell_the_time_is_not_followed_for_ever() {
+    let at = |now: SystemTime| {
+        error(403, "InvalidSignatureException", "Signature expired")
+            .with("date", httpdate::fmt_http_date(now))
+    };
+    let (now, far) = (SystemTime::now(), Duration::from_secs(600));
+    let peer = Peer::start(&[at(now + far), at(now - far), at(now + far), ok("{}")]).await;
+    let target = target(&peer, &Sessions::new(&["a"]), json!({}));
+    assert_eq!(target.deliver(&payload(b"[]")).await.class, Class::Credentials);
+    assert_eq!(peer.seen().len(), 2);
 }
 
 #[tokio::test]

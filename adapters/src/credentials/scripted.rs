@@ -12,7 +12,6 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use futures_util::future::BoxFuture;
 
 use super::{Credentials, source::Fetched};
-use crate::renewed::Source;
 
 /// Hands out sessions of the given keys, one after the other, and the last one again and again.
 #[derive(Clone, Debug)]
@@ -33,18 +32,10 @@ impl Sessions {
     }
 
     pub(crate) fn credentials(&self) -> Arc<Credentials> {
-        Credentials::from_source(self.clone())
-    }
-}
-
-impl Source for Sessions {
-    type Item = Fetched;
-
-    fn what(&self) -> &'static str {
-        "AWS credentials"
+        Credentials::scripted(self.clone())
     }
 
-    fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
+    pub(super) fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
         self.fetches.fetch_add(1, SeqCst);
         let mut keys = self.keys.lock().unwrap();
         let key = if keys.len() > 1 { keys.pop() } else { keys.last().copied() };
@@ -60,9 +51,5 @@ impl Source for Sessions {
             Fetched { credentials, base }
         });
         Box::pin(async move { fetched.ok_or_else(|| "no one is there".to_owned()) })
-    }
-
-    fn name(&self) -> String {
-        "script".to_owned()
     }
 }

@@ -11,7 +11,7 @@ use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
 };
 
-use super::{Credentials, source::AnySource};
+use super::{Credentials, source::Providers};
 use crate::renewed::Cache;
 
 impl Credentials {
@@ -40,7 +40,7 @@ impl Credentials {
 
 /// Never waits: whoever calls has prepared.
 #[derive(Debug)]
-struct FromCache(std::sync::Arc<Cache<AnySource>>);
+struct FromCache(std::sync::Arc<Cache<Providers>>);
 
 impl ProvideCredentials for FromCache {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>

@@ -20,10 +20,10 @@ use crate::{REASON_BYTES_MAX, renewed::Source};
 
 /// What a source gave.
 #[derive(Clone, Debug)]
-pub(crate) struct Fetched {
-    pub(crate) credentials: aws_credential_types::Credentials,
+pub(super) struct Fetched {
+    pub(super) credentials: aws_credential_types::Credentials,
     /// What the environment and the profile say beside them; region and endpoints among it.
-    pub(crate) base: SdkConfig,
+    pub(super) base: SdkConfig,
 }
 
 /// The environment, the profile, the container, the instance; then maybe a role.
@@ -32,12 +32,24 @@ pub(super) struct Providers {
     config: Config,
     /// Found once: a metadata service that is away later must not take it away.
     region: Mutex<Option<Region>>,
+    #[cfg(test)]
+    script: Option<super::scripted::Sessions>,
 }
 
 impl Providers {
     pub(super) fn new(config: &Config) -> Self {
-        let region = Mutex::new(config.region.clone().map(Region::new));
-        Self { config: config.clone(), region }
+        Self {
+            config: config.clone(),
+            region: Mutex::new(config.region.clone().map(Region::new)),
+            #[cfg(test)]
+            script: None,
+        }
+    }
+
+    /// None of those, but what a test says.
+    #[cfg(test)]
+    pub(super) fn scripted(sessions: super::scripted::Sessions) -> Self {
+        Self { script: Some(sessions), ..Self::new(&Config::default()) }
     }
 
     /// What the environment and the profile say.
@@ -100,6 +112,10 @@ impl Source for Providers {
     }
 
     fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return script.fetch();
+        }
         Box::pin(self.ask())
     }
 
@@ -112,26 +128,6 @@ impl Source for Providers {
             Some(role) => format!("role {role} by {first}"),
             None => first,
         }
-    }
-}
-
-/// Any source of credentials: that of the settings, or one that a test makes up.
-#[derive(Debug)]
-pub(super) struct AnySource(pub(super) Box<dyn Source<Item = Fetched>>);
-
-impl Source for AnySource {
-    type Item = Fetched;
-
-    fn what(&self) -> &'static str {
-        self.0.what()
-    }
-
-    fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
-        self.0.fetch()
-    }
-
-    fn name(&self) -> String {
-        self.0.name()
     }
 }
 

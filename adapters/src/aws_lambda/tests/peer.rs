@@ -2,13 +2,17 @@
 
 use std::{
     convert::Infallible,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, service::service_fn};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -49,6 +53,8 @@ pub(super) enum Answer {
     Silence,
     /// Closes the connection instead.
     HangUp,
+    /// Closes it inside the answer.
+    Cut(u16),
 }
 
 /// What a function answers.
@@ -111,7 +117,7 @@ async fn serve(
     request: Request<Incoming>,
     answers: Arc<Vec<Answer>>,
     log: Arc<Mutex<Vec<Seen>>>,
-) -> Result<Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Response<BoxBody<Bytes, io::Error>>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let answer = {
@@ -126,12 +132,17 @@ async fn serve(
             for (name, value) in headers {
                 response = response.header(name, value);
             }
-            Ok(response.body(Full::from(body))?)
+            Ok(response.body(Full::from(body).map_err(|never| match never {}).boxed())?)
         }
         Answer::Silence => {
             let never: Infallible = std::future::pending().await;
             match never {}
         }
         Answer::HangUp => Err("as scripted".into()),
+        Answer::Cut(status) => {
+            let pieces = [Ok(Frame::data(Bytes::from_static(b"{"))), Err(io::Error::other("as scripted"))];
+            let body = StreamBody::new(futures_util::stream::iter(pieces)).boxed();
+            Ok(Response::builder().status(status).header("content-length", 100).body(body)?)
+        }
     }
 }
