@@ -198,7 +198,7 @@ impl DestinationReading {
         // Of several lanes the one that is worst off.
         self.breaker = self.breaker.max(lane.breaker.load(Relaxed));
         self.pause_ms = self.pause_ms.max(lane.pause_ms.load(Relaxed));
-        self.holding = self.holding.or(lane.holding.get());
+        self.holding = self.holding.or_else(|| lane.holding.get());
         self.requests += lane.requests.load(Relaxed);
         self.request_bytes += lane.request_bytes.load(Relaxed);
         self.request_records = self.request_records.plus(&lane.request_records.snapshot());
