@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use crate::{
     batch::BatchPolicy,
     config::{Batching, DurableMember, Format, JsonRules},
-    notification::ChangeNotification,
+    notification::{ChangeNotification, Value},
 };
 
 mod avro;
@@ -123,6 +123,11 @@ impl Encoder {
         let Writer::FlatJson { metadata_key, .. } = &self.writer else { return false };
         notification.bins.iter().any(|bin| bin.name == metadata_key.as_bytes())
     }
+}
+
+/// Appends a user key as every JSON format writes it.
+pub(crate) fn write_user_key(key: Value<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    json::write_user_key(key, JsonRules::default(), out)
 }
 
 const JSON: &str = "application/json";

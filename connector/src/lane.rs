@@ -110,8 +110,9 @@ impl Lane {
         let rules = Rules {
             retry: limits.retry,
             // Nothing is thrown away on a suspicion.
-            poison: !matches!(dead_letters, DeadLetters::Drop),
+            poison: !dead_letters.gives_up(),
         };
+        let letters = Arc::clone(dead_letters.stats());
         let queue = Queue::new(Arc::clone(&policies), now);
         let state = State::new(queue, Gate::new(start, limits.workers, now), admission, rules);
         let lane = Self {
@@ -126,7 +127,7 @@ impl Lane {
             room: Notify::new(),
             sooner: Notify::new(),
             closed: AtomicBool::new(false),
-            stats: Arc::default(),
+            stats: Arc::new(LaneStats { letters, ..LaneStats::default() }),
             told: Told::default(),
         };
         lane.gauge_destination(&lane.lock(), now);
@@ -141,6 +142,11 @@ impl Lane {
     /// What delivers.
     pub fn target(&self) -> &SharedTarget {
         &self.target
+    }
+
+    /// What becomes of records that no retry can help.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
     }
 
     /// Counters and gauges.

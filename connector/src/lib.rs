@@ -15,6 +15,7 @@ pub mod config;
 pub mod connection;
 pub mod dead_letter;
 pub mod decode;
+pub mod delivered;
 pub mod demo;
 pub mod encode;
 pub mod lane;

@@ -24,7 +24,7 @@ use tracing_subscriber::{
 use self::{file::LogFile, levels::Levels, writer::FileWriter};
 use crate::config;
 
-mod day;
+pub(crate) mod day;
 mod file;
 mod levels;
 mod limited;

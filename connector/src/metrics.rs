@@ -14,6 +14,7 @@ mod anomalies;
 mod causes;
 pub(crate) mod histogram;
 mod lane;
+mod letters;
 pub(crate) mod process;
 mod recent;
 mod refusals;
@@ -22,6 +23,7 @@ use self::{anomalies::Anomalies, histogram::Histogram, process::LoadMeter, recen
 pub use self::{
     causes::ByCause,
     lane::{ByClass, ByStatus, Holding, LaneStats},
+    letters::LetterStats,
     refusals::{ByRefusal, REFUSALS},
 };
 

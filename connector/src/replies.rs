@@ -17,6 +17,8 @@ use std::{
 use adapters::{Cause, Outcome};
 use tokio::sync::Notify;
 
+use crate::delivered::{Share, Shipment};
+
 /// What a temporary refusal waits for at least, counted from arrival: XDR repeats a refused record soon, and an
 /// immediate answer would make it spin.
 const REFUSAL_PACE: Duration = Duration::from_millis(100);
@@ -137,7 +139,7 @@ impl Replies {
             Slot::Record(Record { open: tickets, outcome, arrived, deadline, bytes, skipped, futile: false });
         let sequence = self.push(slot);
         let replies = Arc::clone(self);
-        (0..tickets).map(move |_| Ticket { replies: Some(Arc::clone(&replies)), sequence })
+        (0..tickets).map(move |_| Ticket { replies: Some(Arc::clone(&replies)), sequence, share: None })
     }
 
     fn push(&self, slot: Slot) -> u64 {
@@ -287,21 +289,35 @@ pub struct Ticket {
     /// `None` once settled.
     replies: Option<Arc<Replies>>,
     sequence: u64,
+    /// What is remembered of the record at this destination.
+    share: Option<Share>,
 }
 
 impl Ticket {
+    /// The same ticket, whose end is remembered for the destination at this position.
+    pub fn remembered(self, shipment: &Arc<Shipment>, destination: usize) -> Self {
+        let mut ticket = self;
+        ticket.share = Some(Share::new(shipment, destination));
+        ticket
+    }
+
     /// Gives the record its fate at this destination.
     pub fn settle(mut self, outcome: Outcome) {
-        if let Some(replies) = self.replies.take() {
-            replies.settle(self.sequence, outcome, false);
-        }
+        self.end(outcome, false);
     }
 
     /// Refuses the record for now, and slowly, because another try soon would fail as well.
     pub fn refuse(mut self, cause: Cause) {
-        if let Some(replies) = self.replies.take() {
-            replies.settle(self.sequence, Outcome::Retryable(cause), true);
+        self.end(Outcome::Retryable(cause), true);
+    }
+
+    fn end(&mut self, outcome: Outcome, futile: bool) {
+        let Some(replies) = self.replies.take() else { return };
+        // Before the answer, which brings the record back.
+        if let Some(share) = self.share.take() {
+            share.ended(outcome == Outcome::Delivered);
         }
+        replies.settle(self.sequence, outcome, futile);
     }
 
     /// Whether anybody still waits for the answer.
@@ -312,9 +328,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(replies) = self.replies.take() {
-            replies.settle(self.sequence, Outcome::Retryable(Cause::Shutdown), false);
-        }
+        self.end(Outcome::Retryable(Cause::Shutdown), false);
     }
 }
 

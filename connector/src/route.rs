@@ -7,7 +7,10 @@ use foldhash::fast::RandomState;
 use self::destinations::{Destinations, Positions, Table};
 use crate::{
     batch::BatchPolicy,
-    config::{Batching, Config, Format, Namespace, RecordOrdering, Routing, Sections},
+    config::{
+        Batching, Config, DeadLetter, Destination, Format, JsonRules, Namespace, RecordOrdering, Routing,
+        Sections,
+    },
     encode::{Encoder, FormatError},
     notification::ChangeNotification,
     ordering::LutCache,
@@ -15,6 +18,7 @@ use crate::{
 };
 
 mod destinations;
+mod overlap;
 
 /// Routes of every listening port.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub struct Router {
     batch_policies: Arc<[BatchPolicy]>,
     /// Most records in a request, by position of the destination.
     batch_max: Vec<usize>,
+    /// Position of the batch policy of dead letters, where any destination has a place for them.
+    letter_policy: Option<usize>,
     lut_caches: Vec<LutCaches>,
     ports: HashMap<u16, Arc<PortRoutes>>,
     other_ports: Arc<PortRoutes>,
@@ -65,6 +71,10 @@ pub struct Delivery {
     pub ordering: Option<LutCaches>,
     /// Which bins are sent, and under which names, unless all are as they came.
     pub transform: Option<Transform>,
+    /// Tells it from all others.
+    pub number: usize,
+    /// Whether some of its records, or of those of the same namespaces, go to several destinations.
+    pub several: bool,
     destinations: Destinations,
 }
 
@@ -107,15 +117,19 @@ impl Router {
         for (port, overrides) in &config.ports {
             let levels = [Some(&overrides.sections), Some(&config.root)];
             let namespaces = [&overrides.namespaces, &config.namespaces];
-            ports.insert(*port, Arc::new(builder.port(levels, namespaces)?));
+            ports.insert(*port, builder.port(levels, namespaces)?);
         }
         let namespaces = [&none.into_iter().collect(), &config.namespaces];
-        let other_ports = Arc::new(builder.port([None, Some(&config.root)], namespaces)?);
+        let mut other_ports = builder.port([None, Some(&config.root)], namespaces)?;
+        overlap::mark(ports.values_mut().chain([&mut other_ports]));
+        let letter_policy = builder.letter_policy(config)?;
         let made = builder.made.into_inner();
         let batch_max = made.batch_max;
         let batch_policies = made.batching.into_iter().map(|(_, policy)| policy).collect();
         let lut_caches = made.orderings.into_iter().map(|(_, cache)| cache).collect();
-        Ok(Self { destinations, batch_policies, batch_max, lut_caches, ports, other_ports })
+        let ports = ports.into_iter().map(|(port, routes)| (port, Arc::new(routes))).collect();
+        let other_ports = Arc::new(other_ports);
+        Ok(Self { destinations, batch_policies, batch_max, letter_policy, lut_caches, ports, other_ports })
     }
 
     /// Names of the destinations that routes refer to by position.
@@ -131,6 +145,12 @@ impl Router {
     /// Most records that any route puts into a request to the destination at this position.
     pub fn batch_max(&self, destination: usize) -> usize {
         self.batch_max[destination]
+    }
+
+    /// How dead letters are put into requests, one each: a position in [`Router::batch_policies`]. `None` when no
+    /// destination has a place for them.
+    pub fn letter_policy(&self) -> Option<usize> {
+        self.letter_policy
     }
 
     /// Where last-update times are remembered.
@@ -166,11 +186,18 @@ struct Made {
     encoders: Vec<(Format, Arc<Encoder>)>,
     batching: Vec<(Option<(Format, Batching)>, BatchPolicy)>,
     orderings: Vec<(RecordOrdering, LutCaches)>,
+    deliveries: usize,
 }
 
 impl Made {
     fn for_destinations(count: usize) -> Self {
-        Self { batch_max: vec![1; count], encoders: Vec::new(), batching: Vec::new(), orderings: Vec::new() }
+        Self {
+            batch_max: vec![1; count],
+            encoders: Vec::new(),
+            batching: Vec::new(),
+            orderings: Vec::new(),
+            deliveries: 0,
+        }
     }
 }
 
@@ -239,9 +266,13 @@ impl Builder<'_> {
         for position in destinations.every() {
             made.batch_max[position] = made.batch_max[position].max(records_max);
         }
+        made.deliveries += 1;
+        let number = made.deliveries;
         drop(made);
         let ordering = ordering.filter(|ordering| ordering.enabled).map(|ordering| self.ordering(ordering));
-        Ok(Route::To(Arc::new(Delivery { encoder, batch, ordering, transform, destinations })))
+        let several = destinations.may_be_several();
+        let delivery = Delivery { encoder, batch, ordering, transform, number, several, destinations };
+        Ok(Route::To(Arc::new(delivery)))
     }
 
     /// Positions of the named destinations, each once.
@@ -286,6 +317,18 @@ impl Builder<'_> {
         Ok(policies.len() - 1)
     }
 
+    /// Position of the batch policy of dead letters, which are JSON. All that they name must exist.
+    fn letter_policy(&self, config: &Config) -> Result<Option<usize>, RouteError> {
+        let places: Vec<String> = config.destinations.values().filter_map(place).cloned().collect();
+        if self.positions(&places)?.is_empty() {
+            return Ok(None);
+        }
+        let format = Format::Json(JsonRules::default());
+        let fail = |error| RouteError::Format("dead letters".to_owned(), error);
+        let encoder = self.encoder(&format).map_err(fail)?;
+        self.batch(&format, &encoder, None).map(Some).map_err(fail)
+    }
+
     fn ordering(&self, ordering: &RecordOrdering) -> LutCaches {
         let made = &mut self.made.borrow_mut().orderings;
         if let Some((_, caches)) = made.iter().find(|(known, _)| known == ordering) {
@@ -296,6 +339,13 @@ impl Builder<'_> {
         let caches: LutCaches = self.destinations.iter().map(|_| cache()).collect();
         made.push((ordering.clone(), Arc::clone(&caches)));
         caches
+    }
+}
+
+fn place(destination: &Destination) -> Option<&String> {
+    match destination.dead_letter.as_ref()? {
+        DeadLetter::To(name) => Some(name),
+        DeadLetter::Drop => None,
     }
 }
 

@@ -18,11 +18,12 @@ use tracing::{info, warn};
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
     config::{Config, Destination, ServerTls, Service},
-    connection::{ASSEMBLING_BYTES_MAX, HELD_LOG_EVERY, Limits, Shared},
-    dead_letter::DeadLetters,
+    connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
+    dead_letter::Places,
+    delivered::Delivered,
     lane::{self, Lane},
     listener::{self, Listener, Reception},
-    logging::{self, LogHandle, SharedLimited},
+    logging::{self, LogHandle},
     metrics::Metrics,
     ordering::LutCache,
     recorder::Recorder,
@@ -135,10 +136,10 @@ pub async fn run(
             config.service.max_concurrent_bytes.get(),
         ),
         lanes: lanes.clone(),
+        delivered: memory(&config.service),
         metrics: Arc::clone(&metrics),
         limits: limits(&config.service),
         assembling: Semaphore::new(ASSEMBLING_BYTES_MAX),
-        held_log: SharedLimited::new(HELD_LOG_EVERY),
         stop: stopping.clone(),
     });
 
@@ -215,6 +216,7 @@ fn start_lanes(
     workers: &mut JoinSet<()>,
 ) -> Result<Vec<Arc<Lane>>, RunError> {
     let mut lanes = Vec::new();
+    let places = Places::new(config, router.letter_policy());
     for (position, (name, destination)) in config.destinations.iter().enumerate() {
         let target = targets.remove(name).ok_or_else(|| RouteError::UnknownDestination(name.clone()))?;
         let limits = lane::Limits {
@@ -222,11 +224,19 @@ fn start_lanes(
             ..lane_limits(destination, target.concurrency(), &config.service)
         };
         let policies = Arc::clone(router.batch_policies());
-        let lane = Lane::new(name.clone(), target, limits, policies, DeadLetters::Hold, Instant::now());
+        let letters = places.dead_letters(destination.dead_letter.as_ref());
+        let lane = Lane::new(name.clone(), target, limits, policies, letters, Instant::now());
+        places.open(&lane);
         lane.start(workers);
         lanes.push(lane);
     }
     Ok(lanes)
+}
+
+/// The memory of partial success, unless it is off.
+fn memory(service: &Service) -> Option<Arc<Delivered>> {
+    let records_max = service.remember_partial_success;
+    (records_max > 0).then(|| Arc::new(Delivered::new(records_max)))
 }
 
 fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, service: &Service) -> lane::Limits {

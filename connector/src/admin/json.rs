@@ -106,6 +106,8 @@ fn destination(reading: &DestinationReading) -> Value {
         "failed-attempts": reading.failures,
         "dead-letters": reading.dead_letters,
         "held": reading.held,
+        "dead-letters-confirmed": reading.letters_confirmed,
+        "already-delivered": reading.already_delivered,
         "access": reading.access.map(|access| json!({
             "age-seconds": access.age.map(|age| age.as_secs()),
             "expires-in-seconds": access.expires_in.map(|left| left.as_secs()),

@@ -142,6 +142,8 @@ pub(crate) struct DestinationReading {
     pub(crate) failures: BTreeMap<&'static str, u64>,
     pub(crate) dead_letters: BTreeMap<&'static str, u64>,
     pub(crate) held: u64,
+    pub(crate) letters_confirmed: u64,
+    pub(crate) already_delivered: u64,
     pub(crate) endpoints: Vec<EndpointStats>,
     pub(crate) access: Option<Access>,
 }
@@ -184,6 +186,8 @@ impl DestinationReading {
             failures: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             held: 0,
+            letters_confirmed: 0,
+            already_delivered: 0,
             endpoints: Vec::new(),
             access: None,
         }
@@ -208,9 +212,14 @@ impl DestinationReading {
         self.superseded += lane.superseded.load(Relaxed);
         self.refused_full += lane.refused_full.load(Relaxed);
         self.refused_closed += lane.refused_closed.load(Relaxed);
-        self.held += lane.held.load(Relaxed);
+        self.held += lane.letters.held.total();
+        self.letters_confirmed += lane.letters.confirmed.load(Relaxed);
+        self.already_delivered += lane.already_delivered.load(Relaxed);
         add(&mut self.failures, lane.failures.read());
-        add(&mut self.dead_letters, lane.dead_letters.read());
+        let letters = &lane.letters;
+        for fate in [&letters.sent, &letters.held, &letters.dropped] {
+            add(&mut self.dead_letters, fate.read());
+        }
         add(&mut self.classes, lane.classes.read());
         add(&mut self.statuses, lane.statuses.read());
     }

@@ -7,24 +7,23 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use adapters::{Cause, Outcome};
-use bytes::{Buf, Bytes, BytesMut};
+use adapters::Cause;
+use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::Sleep,
 };
 use tracing::warn;
 
+use self::dispatch::Arrival;
 use super::{
     ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, KEEP_BYTES, Shared, now, stopped,
 };
 use crate::{
-    lane::{Job, Order},
     metrics::Ended,
-    notification::ChangeNotification,
     recorder::{Direction, Tap},
     replies::Replies,
-    route::{Delivery, PortRoutes, Route},
+    route::{PortRoutes, Route},
     transform::Names,
     wire::{
         ack::{self, ResultCode},
@@ -35,15 +34,11 @@ use crate::{
     },
 };
 
+mod dispatch;
+
 /// The longest that bytes are assumed to have lain in the socket while the connection did not catch up, unless it is
 /// known that nothing was read for longer.
 const UNREAD_AGE_MAX: Duration = Duration::from_millis(1500);
-
-/// While a connection has caught up within this time, its records may wait for room in a lane.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// Bookkeeping of one record in process, beside its bytes: slot, job and hash entries.
-const RECORD_OVERHEAD_BYTES: usize = 384;
 
 /// Frames beyond this need leave to be put together, because their connections could be thousands.
 const LARGE_FRAME_BYTES: usize = 128 * 1024;
@@ -199,11 +194,11 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
 
     async fn handle(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
         match frame.kind {
-            Kind::Message => self.message(frame.body(), now_unix_ms).await,
+            Kind::Message => self.message(frame, now_unix_ms).await,
             Kind::Compressed => {
                 let mut inflated = std::mem::take(&mut self.inflated);
                 match frame::inflate(frame, self.shared.limits.frame_bytes_max, &mut inflated) {
-                    Ok(frame) => self.message(frame.body(), now_unix_ms).await,
+                    Ok(frame) => self.message(frame, now_unix_ms).await,
                     Err(error) => self.refuse(&error).await,
                 }
                 if inflated.capacity() <= KEEP_BYTES {
@@ -224,14 +219,15 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         }
     }
 
-    async fn message(&mut self, body: &[u8], now_unix_ms: u64) {
+    async fn message(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
+        let body = frame.body();
         let mut decoded = match message::decode(body, now_unix_ms) {
             Ok(decoded) => decoded,
             Err(error) => return self.refuse(&error).await,
         };
         let notification = &decoded.notification;
         let lag_ms = notification.lut_unix_ms.map(|lut| now_unix_ms.saturating_sub(lut));
-        self.shared.metrics.arrived(body.len() + frame::HEADER_BYTES, lag_ms.map(Duration::from_millis));
+        self.shared.metrics.arrived(frame.bytes.len(), lag_ms.map(Duration::from_millis));
         for anomaly in decoded.anomalies.iter() {
             self.shared.metrics.anomaly(anomaly);
         }
@@ -245,97 +241,10 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             Route::Skip => self.skip(deadline).await,
             Route::To(delivery) => {
                 let mut names = std::mem::take(&mut self.names);
-                self.dispatch(&mut decoded.notification, &mut names, delivery, deadline).await;
+                let arrival = Arrival { frame, now_unix_ms, deadline };
+                self.dispatch(&mut decoded.notification, arrival, &mut names, delivery).await;
                 self.names = names;
             }
-        }
-    }
-
-    /// Acknowledges a record that goes nowhere.
-    async fn skip(&mut self, deadline: Instant) {
-        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
-        let none = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 0);
-        debug_assert_eq!(none.count(), 0);
-    }
-
-    /// Writes the record once and hands it to every destination's lane.
-    async fn dispatch<'n>(
-        &mut self,
-        notification: &mut ChangeNotification<'n>,
-        names: &'n mut Names,
-        delivery: &Delivery,
-        deadline: Instant,
-    ) {
-        let destinations = delivery.destinations(notification);
-        if destinations.is_empty() {
-            return self.skip(deadline).await;
-        }
-        let record = notification.record_id();
-        // A version without a last-update time has no place in the order.
-        let ordering = delivery.ordering.as_ref().zip(notification.lut_unix_ms);
-        if let Some(transform) = &delivery.transform
-            && transform.apply(&mut notification.bins, names) > 0
-        {
-            self.shared.metrics.anomaly("bin-renamed-like-another");
-        }
-        let encoder = &delivery.encoder;
-        let mut piece = Vec::with_capacity(512);
-        let encoded = encoder.encode(notification, &mut piece);
-        if encoder.hides_a_bin(notification) {
-            self.shared.metrics.anomaly("bin-hidden-by-metadata");
-        }
-        let bytes = piece.len() + RECORD_OVERHEAD_BYTES;
-        self.shared.window.enter(bytes).await;
-        let arrived = now();
-        if let Err(error) = encoded {
-            // No retry helps before the record or the configuration changes. Without a place for dead letters the
-            // record is held: refused for now, so that it is not lost.
-            self.shared.metrics.held();
-            if let Some(suppressed) = self.shared.held_log.allow(arrived) {
-                let set = notification.set.map(|set| set.escape_ascii());
-                warn!(
-                    namespace = %notification.namespace.escape_ascii(),
-                    set = set.map(tracing::field::display),
-                    digest = %notification.digest,
-                    %error,
-                    suppressed,
-                    "a record cannot be written in the configured format and is held"
-                );
-            }
-            let tickets = self.replies.push_record(arrived, deadline, bytes, 1);
-            tickets.for_each(|ticket| ticket.refuse(Cause::Malformed));
-            return;
-        }
-        let piece = Bytes::from(piece);
-        let patience = self.caught_up + PATIENCE;
-        let tickets = self.replies.push_record(arrived, deadline, bytes, destinations.len());
-        let mut stale = true;
-        for (ticket, destination) in tickets.zip(destinations) {
-            let order = ordering.map(|(caches, lut_unix_ms)| Order {
-                lut_unix_ms,
-                whole: notification.is_whole(),
-                seen: Arc::clone(&caches[*destination]),
-            });
-            if order.as_ref().is_some_and(|order| !order.seen.observe(&record, order.lut_unix_ms, now())) {
-                // A newer version was taken in for this destination.
-                ticket.settle(Outcome::Delivered);
-                continue;
-            }
-            stale = false;
-            let job = Job {
-                record,
-                piece: piece.clone(),
-                policy: delivery.batch,
-                order,
-                tickets: ticket.into(),
-                entered: arrived,
-                deadline,
-                attempts: 0,
-            };
-            self.shared.lanes[*destination].enqueue(job, patience).await;
-        }
-        if stale {
-            self.shared.metrics.stale();
         }
     }
 

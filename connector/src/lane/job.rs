@@ -1,11 +1,16 @@
 //! One record on its way to one destination.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use adapters::{Cause, Outcome};
 use bytes::Bytes;
 
-use crate::{notification::RecordId, ordering::LutCache, replies::Ticket};
+use crate::{
+    dead_letter::Original, metrics::LetterStats, notification::RecordId, ordering::LutCache, replies::Ticket,
+};
 
 /// One record on its way to one destination. Two jobs of one record never run at once.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub struct Job {
     pub deadline: Instant,
     /// Attempts made.
     pub attempts: u32,
+    /// The record as it came, where it may become a dead letter.
+    pub original: Option<Arc<Original>>,
 }
 
 /// What orders the versions of a record.
@@ -44,17 +51,32 @@ pub struct Order {
 pub struct Tickets {
     own: Ticket,
     superseded: Vec<Ticket>,
+    /// Where a dead letter counts once it is confirmed.
+    letter: Option<Arc<LetterStats>>,
 }
 
 impl From<Ticket> for Tickets {
     fn from(own: Ticket) -> Self {
-        Self { own, superseded: Vec::new() }
+        Self { own, superseded: Vec::new(), letter: None }
     }
 }
 
 impl Tickets {
+    /// The same tickets, for a dead letter of the destination that counts into `stats`.
+    pub(crate) fn of_letter(self, stats: Arc<LetterStats>) -> Self {
+        Self { letter: Some(stats), ..self }
+    }
+
+    /// Whether they wait for a dead letter.
+    pub(crate) fn is_letter(&self) -> bool {
+        self.letter.is_some()
+    }
+
     /// Gives all of them the same fate.
     pub fn settle(self, outcome: Outcome) {
+        if let Some(stats) = self.letter.filter(|_| outcome == Outcome::Delivered) {
+            stats.confirmed.fetch_add(1, Ordering::Relaxed);
+        }
         self.superseded.into_iter().for_each(|ticket| ticket.settle(outcome));
         self.own.settle(outcome);
     }

@@ -9,11 +9,11 @@ use std::{
 
 /// Days since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Day(u64);
+pub(crate) struct Day(u64);
 
 impl Day {
     /// The day that `time` is in; the first one for times before it.
-    pub(super) fn of(time: SystemTime) -> Self {
+    pub(crate) fn of(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self(since.as_secs() / SECONDS)
     }
@@ -42,7 +42,7 @@ impl fmt::Display for Day {
 
 /// Not a day of the form `YYYY-MM-DD`.
 #[derive(Debug)]
-pub(super) struct NotADay;
+pub(crate) struct NotADay;
 
 impl FromStr for Day {
     type Err = NotADay;

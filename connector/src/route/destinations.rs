@@ -40,6 +40,16 @@ impl Destinations {
         always.iter().chain(by_value.into_iter().flatten().flat_map(|positions| positions.iter())).copied()
     }
 
+    /// Whether some record may go to more than one.
+    pub(super) fn may_be_several(&self) -> bool {
+        match self {
+            Self::All(positions) => positions.len() > 1,
+            Self::By(table) => {
+                table.default.len() > 1 || table.by_value.values().any(|positions| positions.len() > 1)
+            }
+        }
+    }
+
     pub(super) fn of(&self, notification: &ChangeNotification<'_>) -> &[usize] {
         match self {
             Self::All(positions) => positions,

@@ -70,7 +70,7 @@ fn routes_by_value() {
     };
     let found = |key, set, bins: &[(&'static str, Value<'static>)]| {
         let mut config = config(&names);
-        let rules = crate::config::JsonRules::default();
+        let rules = JsonRules::default();
         let routing = Some(Routing::By(table(key)));
         config.root = Sections { format: Some(Format::Json(rules)), routing, ..Sections::default() };
         let router = Router::new(&config, Instant::now()).expect("routes");

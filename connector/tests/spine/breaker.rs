@@ -47,7 +47,7 @@ async fn what_needs_an_operator_is_asked_for_seldom_and_nothing_is_lost() {
         assert_eq!((shipped.confirmed.len(), shipped.given_up.len()), (5_000, 0));
         assert_eq!(held, Some(class));
         assert_eq!(peer.stats(0).holding.get(), None, "over when it takes something");
-        assert_eq!(peer.stats(0).dead_letters.total(), 0);
+        assert_eq!(peer.dead_letters(0), 0);
         let asked = target.times().iter().filter(|at| (**at - start).as_secs() < 60).count();
         assert!(asked < 3 * 16 + 20, "{asked} requests in a minute of {class:?}");
         assert!(shipped.slowest < Duration::from_secs(4), "{:?}", shipped.slowest);

@@ -12,13 +12,13 @@ use std::{
 };
 
 use adapters::{Outcome, Payload, Report, Target};
-use esp_connector::config::{Batching, Config, Destination, RecordOrdering, Routing, Sections};
+use esp_connector::config::{Batching, Config, DeadLetter, Destination, RecordOrdering, Routing, Sections};
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
-    dead_letter::DeadLetters,
+    dead_letter::Places,
+    delivered::Delivered,
     lane::{self, Lane},
-    logging::SharedLimited,
     metrics::{LaneStats, Metrics},
     recorder::Tap,
     retry::RetryPolicy,
@@ -140,7 +140,6 @@ pub struct Setup {
     pub window_bytes: usize,
     pub attempts_max: u32,
     pub held_max: usize,
-    pub dead_letters: DeadLetters,
     pub give_up_on: Vec<u16>,
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
@@ -148,6 +147,10 @@ pub struct Setup {
     /// To all targets unless something is here; they are called `target-0` and so on. Records of the set `target-0` go
     /// only there, and so on.
     pub routing: Option<Routing>,
+    /// What becomes of the dead letters of each target; of all others they are given up.
+    pub dead_letters: Vec<Option<DeadLetter>>,
+    /// Records of which partial success is remembered.
+    pub remember: usize,
 }
 
 impl Setup {
@@ -158,7 +161,6 @@ impl Setup {
             window_bytes: 64 << 20,
             attempts_max: 1,
             held_max: 32_768,
-            dead_letters: DeadLetters::Drop,
             give_up_on: Vec::new(),
             batching: None,
             record_ordering: None,
@@ -168,6 +170,8 @@ impl Setup {
                 rules: JsonRules::default(),
             },
             routing: None,
+            dead_letters: Vec::new(),
+            remember: 1_000,
         }
     }
 
@@ -197,8 +201,9 @@ impl Setup {
     pub fn start(self) -> Peer {
         let mut config = Config::default();
         let names: Vec<String> = (0..self.targets.len()).map(|index| format!("target-{index}")).collect();
-        for name in &names {
-            config.destinations.insert(name.clone(), unused_destination());
+        for (index, name) in names.iter().enumerate() {
+            let dead_letter = self.dead_letters.get(index).cloned().unwrap_or(Some(DeadLetter::Drop));
+            config.destinations.insert(name.clone(), Destination { dead_letter, ..unused_destination() });
         }
         config.root = Sections {
             format: Some(self.format),
@@ -216,6 +221,7 @@ impl Setup {
         }
         let router = Router::new(&config, Instant::now().into_std()).unwrap();
 
+        let places = Places::new(&config, router.letter_policy());
         let mut tasks = JoinSet::new();
         let lanes: Vec<_> = names
             .into_iter()
@@ -231,8 +237,9 @@ impl Setup {
                 };
                 let policies = Arc::clone(router.batch_policies());
                 let now = Instant::now().into_std();
-                let dead_letters = self.dead_letters.clone();
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, dead_letters, now);
+                let letters = places.dead_letters(config.destinations[&name].dead_letter.as_ref());
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, letters, now);
+                places.open(&lane);
                 lane.start(&mut tasks);
                 lane
             })
@@ -241,6 +248,7 @@ impl Setup {
         let shared = Arc::new(Shared {
             window: Window::new(self.window_records, self.window_bytes),
             lanes,
+            delivered: (self.remember > 0).then(|| Arc::new(Delivered::new(self.remember))),
             metrics: Arc::new(Metrics::default()),
             limits: Limits {
                 frame_bytes_max: 16 << 20,
@@ -249,7 +257,6 @@ impl Setup {
                 accept_client_writes: true,
             },
             assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
-            held_log: SharedLimited::new(connection::HELD_LOG_EVERY),
             stop: stopping,
         });
         let (ours, theirs) = tokio::io::duplex(1 << 20);
@@ -351,6 +358,12 @@ impl Peer {
                 Reaction::Abandon => shipped.given_up.push(number),
             }
         }
+    }
+
+    /// Records of a lane that no retry can help, each time that they came.
+    pub fn dead_letters(&self, lane: usize) -> u64 {
+        let letters = &self.stats(lane).letters;
+        letters.sent.total() + letters.held.total() + letters.dropped.total()
     }
 
     /// The numbers of a lane.

@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 use crate::harness::{Scripted, Setup, all_n_of, digest_of, numbered, pause, version};
 use adapters::{Cause, ItemFailure, Outcome, Report};
 use base64::prelude::*;
-use esp_connector::dead_letter::DeadLetters;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -79,13 +78,13 @@ async fn what_is_not_to_be_retried_is_not() {
     });
     let mut setup = Setup::to([target.clone()]).in_batches(10, 1_000);
     setup.attempts_max = 5;
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![None];
     let mut peer = setup.start();
     let shipped = peer.ship(0..11, 11, Duration::from_millis(1_500), numbered).await;
     assert_eq!((shipped.confirmed.len(), shipped.refused), (10, 1));
     let with_it = target.seen().iter().filter(|body| all_n_of(body).contains(&5)).count();
     assert_eq!(with_it, 2, "once, and once when it was shipped again");
-    let dead_letters = peer.stats(0).dead_letters.read().find(|(_, count)| *count > 0);
+    let dead_letters = peer.stats(0).letters.held.read().find(|(_, count)| *count > 0);
     assert_eq!(dead_letters, Some(("function-error", 2)));
 }
 
@@ -98,10 +97,10 @@ async fn a_record_that_is_named_again_and_again_while_others_pass_is_a_dead_lett
     });
     let mut setup = Setup::to([target.clone()]).in_batches(100, 1_000);
     setup.attempts_max = 5;
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![None];
     let mut peer = setup.start();
     let shared = Arc::clone(&peer.shared);
-    let dead_letters = || shared.lanes[0].stats().dead_letters.total();
+    let dead_letters = || shared.lanes[0].stats().letters.held.total();
     let watching = async {
         pause(4_900).await;
         let early = dead_letters();
@@ -125,11 +124,11 @@ async fn a_consumer_that_names_a_third_of_all_records_makes_no_dead_letter() {
     });
     let mut setup = Setup::to([target.clone()]).in_batches(100, 1_000);
     setup.attempts_max = 5;
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![None];
     let mut peer = setup.start();
     let shipped = peer.ship(0..20_000, 400, 2 * MINUTE, numbered).await;
     assert_eq!(shipped.confirmed.len(), 20_000);
-    assert_eq!(peer.stats(0).dead_letters.total(), 0);
+    assert_eq!(peer.dead_letters(0), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,13 +139,13 @@ async fn an_answer_that_names_all_records_does_not_spin() {
     });
     let mut setup = Setup::to([target.clone()]).in_batches(100, 1_000);
     setup.attempts_max = 5;
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![None];
     let mut peer = setup.start();
     let shipped = peer.ship(0..200, 200, MINUTE, numbered).await;
     assert_eq!(shipped.confirmed.len(), 0);
     let requests = target.seen().len();
     assert!(requests < 300, "{requests} requests in a minute, each answered at once");
-    assert_eq!(peer.stats(0).dead_letters.total(), 0, "for all that is known it is an outage");
+    assert_eq!(peer.dead_letters(0), 0, "for all that is known it is an outage");
 }
 
 #[tokio::test(start_paused = true)]

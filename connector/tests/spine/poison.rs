@@ -4,7 +4,7 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use adapters::{Cause, Class, Outcome, Report};
-use esp_connector::dead_letter::DeadLetters;
+use esp_connector::config::DeadLetter;
 use tokio::time::Instant;
 
 use crate::harness::{Scripted, Setup, all_n_of, large_record, numbered, pause, record};
@@ -18,7 +18,7 @@ fn batches(max_records: usize, poison: i64, failed: fn() -> Report) -> (std::syn
         if all_n_of(&body).contains(&poison) { failed() } else { Report::delivered(Some(200)) }
     });
     let mut setup = Setup::to([target.clone()]).in_batches(max_records, 1_000);
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![None];
     setup.attempts_max = 5;
     (target, setup)
 }
@@ -64,7 +64,7 @@ async fn a_record_that_is_refused_costs_two_requests_for_each_halving_and_nobody
         assert!(failed[before_alone..].iter().all(|size| *size == 1), "{failed:?}");
         assert!(failed.len() - before_alone <= 11, "paced by a second: {failed:?}");
         assert_eq!(peer.stats(0).splits.load(Relaxed) as usize, before_alone);
-        assert_eq!(peer.stats(0).held.load(Relaxed) as usize, failed.len() - before_alone);
+        assert_eq!(peer.dead_letters(0) as usize, failed.len() - before_alone);
     }
 }
 
@@ -108,8 +108,8 @@ async fn a_record_that_makes_the_consumer_fail_is_found_after_three_tries_and_he
         assert!(several <= 3 + 7, "three tries, then halves: {failed:?}");
         assert!(failed.len() <= several + 5 * 5 + 60, "{failed:?}");
         let stats = peer.stats(0);
-        assert!((30..=60).contains(&stats.dead_letters.total()), "each time that it is shipped: {stats:?}");
-        assert_eq!(stats.held.load(Relaxed), stats.dead_letters.total());
+        assert!((30..=60).contains(&stats.letters.held.total()), "each time that it is shipped: {stats:?}");
+        assert_eq!(peer.dead_letters(0), stats.letters.held.total());
         assert_eq!(stats.breaker.load(Relaxed), 0);
     }
 }
@@ -122,7 +122,7 @@ async fn a_consumer_that_hangs_on_a_record_is_found_out_although_each_try_takes_
         if hangs { function_error() } else { Report::delivered(Some(200)) }
     });
     let mut setup = Setup::to([target.clone()]).in_batches(100, 1_000);
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![None];
     setup.attempts_max = 5;
     let mut peer = setup.start();
     let shipped = peer.ship(0.., 1_000, 2 * MINUTE, numbered).await;
@@ -132,17 +132,17 @@ async fn a_consumer_that_hangs_on_a_record_is_found_out_although_each_try_takes_
     let (_, failed) = account(&target, 1_000_000, 77);
     let several: Vec<_> = failed.iter().filter(|size| **size > 1).collect();
     assert!(several.len() <= 20, "{several:?}");
-    assert!(peer.stats(0).dead_letters.total() > 0);
+    assert!(peer.dead_letters(0) > 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_thrown_away_on_a_suspicion() {
     let (_, mut setup) = batches(100, 50, function_error);
-    setup.dead_letters = DeadLetters::Drop;
+    setup.dead_letters = vec![Some(DeadLetter::Drop)];
     let mut peer = setup.start();
     let shipped = peer.ship(0.., 1_000, MINUTE, numbered).await;
     assert!(shipped.confirmed.len() > 40_000 && shipped.given_up.is_empty());
-    assert_eq!(peer.stats(0).dead_letters.total(), 0);
+    assert_eq!(peer.dead_letters(0), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,12 +155,12 @@ async fn an_outage_makes_no_dead_letter_of_anything_however_it_looks() {
             if down(Instant::now()) { failed() } else { Report::delivered(Some(200)) }
         });
         let mut setup = Setup::to([target.clone()]).in_batches(100, 1_000);
-        setup.dead_letters = DeadLetters::Hold;
+        setup.dead_letters = vec![None];
         setup.attempts_max = 5;
         let mut peer = setup.start();
         let shipped = peer.ship(0..100_000, 400, 2 * MINUTE, numbered).await;
         assert_eq!((shipped.confirmed.len(), shipped.given_up.len()), (100_000, 0));
-        assert_eq!(peer.stats(0).dead_letters.total(), 0);
+        assert_eq!(peer.dead_letters(0), 0);
         let asked = target.times().iter().filter(|at| down(**at)).count();
         assert!(asked < 300, "{asked} requests in an outage of 38 seconds");
     }
@@ -178,7 +178,7 @@ async fn a_consumer_that_fails_one_call_in_five_makes_no_dead_letter_and_keeps_i
         if batched {
             setup = setup.in_batches(100, 1_000);
         }
-        setup.dead_letters = DeadLetters::Hold;
+        setup.dead_letters = vec![None];
         setup.attempts_max = 5;
         let mut peer = setup.start();
         let start = Instant::now();
@@ -186,7 +186,7 @@ async fn a_consumer_that_fails_one_call_in_five_makes_no_dead_letter_and_keeps_i
         let shipped = peer.ship(0..records, in_flight, 5 * MINUTE, numbered).await;
         assert_eq!(shipped.confirmed.len() as u32, records);
         assert_eq!(peer.stats(0).breaker.load(Relaxed), 0);
-        (start.elapsed(), peer.stats(0).dead_letters.total(), target.seen().len())
+        (start.elapsed(), peer.dead_letters(0), target.seen().len())
     }
     for batched in [false, true] {
         let (clean, _, requests) = run(batched, 0).await;
@@ -205,7 +205,7 @@ async fn batches_stay_below_what_the_target_takes_and_a_larger_record_is_not_sen
     })
     .taking(1_000);
     let mut setup = Setup::to([target.clone()]).in_batches(100, 1_000);
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![None];
     let mut peer = setup.start();
     for key in 0..20 {
         peer.send(&if key == 10 { large_record(key, 2_000) } else { record(key, key.into()) }).await;
@@ -215,6 +215,6 @@ async fn batches_stay_below_what_the_target_takes_and_a_larger_record_is_not_sen
     assert_eq!(codes.iter().filter(|code| **code == 0).count(), 19);
     let sizes: Vec<_> = target.seen().iter().map(String::len).collect();
     assert!(sizes.iter().all(|bytes| *bytes <= 1_000) && sizes.iter().any(|bytes| *bytes > 600), "{sizes:?}");
-    let dead_letters: Vec<_> = peer.stats(0).dead_letters.read().filter(|(_, count)| *count > 0).collect();
+    let dead_letters: Vec<_> = peer.stats(0).letters.held.read().filter(|(_, count)| *count > 0).collect();
     assert_eq!(dead_letters, [("too-large", 1)]);
 }

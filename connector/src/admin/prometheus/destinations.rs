@@ -15,7 +15,7 @@ use super::{
 /// Each destination's lanes, added up.
 pub(super) fn write_lanes(page: &mut Page, destinations: &[DestinationReading]) {
     type Number = fn(&DestinationReading) -> u64;
-    let table: [(&'static str, Kind, &'static str, Number); 16] = [
+    let table: [(&'static str, Kind, &'static str, Number); 18] = [
         ("esp_connector_lane_queued_records", Kind::Gauge, "Records waiting to be sent.", |lane| lane.queued),
         (
             "esp_connector_lane_in_flight_requests",
@@ -67,6 +67,18 @@ pub(super) fn write_lanes(page: &mut Page, destinations: &[DestinationReading]) 
             Kind::Counter,
             "Records that no retry can help and that are refused for want of a dead-letter place, each time they come.",
             |lane| lane.held,
+        ),
+        (
+            "esp_connector_lane_dead_letters_confirmed_total",
+            Kind::Counter,
+            "Dead letters of this destination that the dead-letter destination confirmed.",
+            |lane| lane.letters_confirmed,
+        ),
+        (
+            "esp_connector_lane_already_delivered_records_total",
+            Kind::Counter,
+            "Records shipped again that were not sent again, because this destination had that very version.",
+            |lane| lane.already_delivered,
         ),
         (
             "esp_connector_lane_turned_away_records_total",

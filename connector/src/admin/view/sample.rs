@@ -48,6 +48,7 @@ pub(crate) fn sample_view(cluster_name: &str) -> View {
         health_error: 1,
         connections: 1,
         protocol: Some("h2"),
+        ..EndpointStats::default()
     };
     let metrics = Metrics::default();
     metrics.connection_opened();
@@ -77,8 +78,9 @@ pub(crate) fn sample_view(cluster_name: &str) -> View {
     audit.ended(Some(200));
     audit.ended(Some(429));
     audit.classes.add(Class::Throttled);
-    audit.dead_letters.add(Cause::TooLarge, 2);
-    audit.held.store(2, Relaxed);
+    audit.letters.held.add(Cause::TooLarge, 2);
+    audit.letters.confirmed.store(3, Relaxed);
+    audit.already_delivered.store(4, Relaxed);
     audit.splits.store(1, Relaxed);
     audit.concurrency.store(8, Relaxed);
     audit.breaker.store(1, Relaxed);

@@ -140,6 +140,7 @@ impl Model {
             entered: self.now,
             deadline,
             attempts: 0,
+            original: None,
         };
         self.sent.push(Sent {
             replies,

@@ -34,6 +34,7 @@ impl Source {
             entered: self.now,
             deadline,
             attempts: 0,
+            original: None,
         }
     }
 

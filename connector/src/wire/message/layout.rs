@@ -2,11 +2,17 @@
 //!
 //! Only structure is checked here; nothing is allocated, and no count is believed before its bytes are there.
 
+use std::ops::Range;
+
 use super::Problem;
 use crate::wire::frame;
 
 /// Bytes of a message header as servers send it. A later protocol may have a longer one.
 pub const HEADER_BYTES: usize = 22;
+
+/// Where the times to live stand, of the record and of the transaction. They are relative, so that of a record is
+/// another one in every message about the same version.
+pub const TTLS: Range<usize> = 10..18;
 
 /// Longest bin name.
 pub const BIN_NAME_BYTES_MAX: usize = 15;

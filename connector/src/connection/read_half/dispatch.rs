@@ -1,0 +1,152 @@
+//! A record on its way from its message to the lanes of its destinations.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use adapters::Outcome;
+use bytes::Bytes;
+
+use super::ReadHalf;
+use crate::{
+    connection::now,
+    dead_letter::Original,
+    delivered::Shipment,
+    lane::{Job, Order},
+    notification::{ChangeNotification, RecordId},
+    route::Delivery,
+    transform::Names,
+    wire::frame::Frame,
+};
+
+/// While a connection has caught up within this time, its records may wait for room in a lane.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Bookkeeping of one record in process, beside its bytes: slot, job and hash entries.
+const RECORD_OVERHEAD_BYTES: usize = 384;
+
+/// How a record came.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival<'a> {
+    /// The message, not compressed.
+    pub(super) frame: Frame<'a>,
+    pub(super) now_unix_ms: u64,
+    pub(super) deadline: Instant,
+}
+
+impl<R> ReadHalf<R> {
+    /// Acknowledges a record that goes nowhere.
+    pub(super) async fn skip(&mut self, deadline: Instant) {
+        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+        let none = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 0);
+        debug_assert_eq!(none.count(), 0);
+    }
+
+    /// Writes the record once and hands it to every destination's lane.
+    pub(super) async fn dispatch<'n>(
+        &mut self,
+        notification: &mut ChangeNotification<'n>,
+        arrival: Arrival<'_>,
+        names: &'n mut Names,
+        delivery: &Delivery,
+    ) {
+        let destinations = delivery.destinations(notification);
+        if destinations.is_empty() {
+            return self.skip(arrival.deadline).await;
+        }
+        let record = notification.record_id();
+        if let Some(transform) = &delivery.transform
+            && transform.apply(&mut notification.bins, names) > 0
+        {
+            self.shared.metrics.anomaly("bin-renamed-like-another");
+        }
+        let encoder = &delivery.encoder;
+        let mut piece = Vec::with_capacity(512);
+        let encoded = encoder.encode(notification, &mut piece);
+        if encoder.hides_a_bin(notification) {
+            self.shared.metrics.anomaly("bin-hidden-by-metadata");
+        }
+        // A version without a last-update time has no place in the order, and one that cannot be written keeps no other
+        // one back.
+        let ordering = delivery.ordering.as_ref().zip(notification.lut_unix_ms).filter(|_| encoded.is_ok());
+        let original = self.original(destinations, arrival);
+        let bytes = piece.len() + RECORD_OVERHEAD_BYTES + original.as_ref().map_or(0, |kept| kept.bytes());
+        self.shared.window.enter(bytes).await;
+        let arrived = now();
+        let piece = if encoded.is_ok() { Bytes::from(piece) } else { Bytes::new() };
+        let patience = self.caught_up + PATIENCE;
+        let tickets = self.replies.push_record(arrived, arrival.deadline, bytes, destinations.len());
+        let shipment = self.shipment(record, notification, arrival.frame, delivery, destinations);
+        let (mut stale, mut held) = (true, false);
+        for (mut ticket, &destination) in tickets.zip(destinations) {
+            let lane = &self.shared.lanes[destination];
+            if let Some(shipment) = &shipment {
+                ticket = ticket.remembered(shipment, destination);
+            }
+            let order = ordering.map(|(caches, lut_unix_ms)| Order {
+                lut_unix_ms,
+                whole: notification.is_whole(),
+                seen: Arc::clone(&caches[destination]),
+            });
+            if order.as_ref().is_some_and(|order| !order.seen.observe(&record, order.lut_unix_ms, now())) {
+                // A newer version was taken in for this destination.
+                ticket.settle(Outcome::Delivered);
+                continue;
+            }
+            stale = false;
+            if shipment.as_ref().is_some_and(|shipment| shipment.is_at(destination)) {
+                lane.stats().already_delivered.fetch_add(1, Relaxed);
+                ticket.settle(Outcome::Delivered);
+                continue;
+            }
+            let keeps = lane.dead_letters().keeps_originals();
+            let job = Job {
+                record,
+                piece: piece.clone(),
+                policy: delivery.batch,
+                order,
+                tickets: ticket.into(),
+                entered: arrived,
+                deadline: arrival.deadline,
+                attempts: 0,
+                original: original.as_ref().filter(|_| keeps).map(Arc::clone),
+            };
+            match &encoded {
+                Ok(()) => lane.enqueue(job, patience).await,
+                // No retry helps before the record or the configuration changes.
+                Err(error) => held |= lane.dead_letters().take_unwritten(job, lane.name(), error),
+            }
+        }
+        if stale {
+            self.shared.metrics.stale();
+        }
+        if held {
+            self.shared.metrics.held();
+        }
+    }
+
+    /// The message, where it may become a dead letter that goes somewhere.
+    fn original(&self, destinations: &[usize], arrival: Arrival<'_>) -> Option<Arc<Original>> {
+        let lanes = &self.shared.lanes;
+        let keeps =
+            destinations.iter().any(|destination| lanes[*destination].dead_letters().keeps_originals());
+        keeps.then(|| Arc::new(Original::new(arrival.frame.bytes, arrival.now_unix_ms)))
+    }
+
+    /// Takes note of the record where it, or another version of it, may go to several destinations.
+    fn shipment(
+        &self,
+        record: RecordId,
+        notification: &ChangeNotification<'_>,
+        frame: Frame<'_>,
+        delivery: &Delivery,
+        destinations: &[usize],
+    ) -> Option<Arc<Shipment>> {
+        let memory = self.shared.delivered.as_ref().filter(|_| delivery.several)?;
+        // Two changes may be equal in all but their times.
+        let known = destinations.len() > 1 && notification.lut_unix_ms.is_some();
+        let version = known.then(|| memory.version(frame.body(), delivery.number));
+        Some(memory.ship(record, version, destinations))
+    }
+}
