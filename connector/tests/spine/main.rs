@@ -4,8 +4,12 @@
 
 mod acks;
 mod batches;
+mod breaker;
 mod formats;
 mod harness;
 mod order;
 mod ordering;
 mod overload;
+mod partial;
+mod poison;
+mod throttling;
