@@ -15,6 +15,7 @@ use esp_connector::{
     dead_letter::Places,
     delivered::Delivered,
     lane::{self, Lane},
+    logging::SharedLimited,
     metrics::Metrics,
     recorder::Tap,
     retry::RetryPolicy,
@@ -214,6 +215,7 @@ impl Setup {
                 accept_client_writes: true,
             },
             assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
+            held_log: SharedLimited::new(connection::HELD_LOG_EVERY),
             stop: stopping,
         });
         let (ours, theirs) = tokio::io::duplex(1 << 20);

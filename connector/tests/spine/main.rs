@@ -4,8 +4,10 @@
 
 mod acks;
 mod batches;
+mod dead_letters;
 mod formats;
 mod harness;
 mod order;
 mod ordering;
 mod overload;
+mod partial_success;
