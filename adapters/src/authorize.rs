@@ -1,12 +1,11 @@
 //! What makes a request acceptable to its receiver: a signature, or a token.
 
-#![expect(dead_code, reason = "implemented by the adapters that follow")]
-
 use std::fmt;
 
 use ::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::Access;
 
@@ -23,6 +22,13 @@ pub(crate) trait Authorize: fmt::Debug + Send + Sync + 'static {
     /// worth it.
     fn refused<'a>(&'a self, refusal: Refusal<'a>) -> BoxFuture<'a, bool>;
 
+    /// What a refusal comes to that stands: the second one, or the first when nothing could be renewed. `None` when the
+    /// status says all there is to say.
+    fn verdict(&self, refusal: &Refusal<'_>) -> Option<Verdict> {
+        let _ = refusal;
+        None
+    }
+
     /// For metrics.
     fn access(&self) -> Access;
 }
@@ -37,8 +43,21 @@ pub(crate) struct Unproven(pub(crate) String);
 pub(crate) struct Refusal<'a> {
     /// Where the request went: `host` or `host:port`, as signed.
     pub(crate) host: &'a str,
+    /// When the refused call began: it was authorized with what there was then, or later.
+    pub(crate) began: Instant,
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     /// The answer's body, as far as it was kept.
     pub(crate) body: &'a Bytes,
+}
+
+/// What a refusal comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Whether it is about who we say we are. Otherwise the receiver knows us, and that is not enough: no permission.
+    pub(crate) credentials: bool,
+    /// What to look at: one of the words of [`crate::ProbeFailure::missing`].
+    pub(crate) missing: &'static str,
+    /// What the receiver said and what helps, for the log; never holds a secret, or what was sent.
+    pub(crate) words: String,
 }

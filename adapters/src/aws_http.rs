@@ -1,9 +1,26 @@
 //! Signed POST to API Gateway and to function URLs.
+//!
+//! Both are plain HTTP with a signature on top, and differ in little: the service that is signed for, and the permission
+//! that a refusal asks for.
 
+use std::{sync::Arc, time::SystemTime};
+
+use ::http::{HeaderName, Uri, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tracing::warn;
 
-use crate::{credentials, http};
+use self::signer::Signer;
+use crate::{
+    BuildError, credentials, headers,
+    http::{self, Http, Traits},
+    url,
+};
+
+mod address;
+mod clock;
+mod refusal;
+mod signer;
 
 /// Settings of a destination whose requests are signed with Signature Version 4.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -19,3 +36,99 @@ pub struct Config {
     #[serde(flatten)]
     pub credentials: credentials::Config,
 }
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An HTTP or REST API behind IAM authorization.
+    ApiGateway,
+    /// The URL of a function behind IAM authorization.
+    FunctionUrl,
+}
+
+impl Kind {
+    /// The name in signatures.
+    fn service(self) -> &'static str {
+        match self {
+            Self::ApiGateway => "execute-api",
+            Self::FunctionUrl => "lambda",
+        }
+    }
+
+    /// What helps when who signs may not call.
+    fn permission(self) -> &'static str {
+        match self {
+            Self::ApiGateway => {
+                "allow `execute-api:Invoke` on this API, stage, method and path to whoever signs, and check `region` \
+                 and the path of the URL"
+            }
+            Self::FunctionUrl => {
+                "allow both `lambda:InvokeFunctionUrl` and `lambda:InvokeFunction` on the function to whoever signs, \
+                 and check `region`"
+            }
+        }
+    }
+}
+
+/// Builds the target. Asks nobody for credentials yet.
+pub(crate) fn build(name: &str, kind: Kind, config: Config) -> Result<Http, BuildError> {
+    let Config { http, service, credentials: whose } = config;
+    let urls = url::check_all(&http.urls)?;
+    let statics = headers::read(&http.headers)?;
+    for (index, url) in urls.iter().enumerate() {
+        address::check(index, url)?;
+        if !http.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
+            check_region(url, whose.region.as_deref())?;
+        }
+        if !url::is_https(url) && !is_local(url) {
+            warn!(destination = name, "requests are signed, but not encrypted: the URL is http");
+        }
+    }
+    for (name, value) in &statics {
+        let refuse =
+            |problem: &str| Err(BuildError { key: format!("headers.{name}"), problem: problem.to_owned() });
+        if OWNED.contains(name) {
+            return refuse("set by the signature; leave it out");
+        }
+        let signed = *name == header::CONTENT_TYPE || name.as_str().starts_with("x-amz-");
+        if signed && value.to_str().is_err() {
+            return refuse("holds a character beyond ASCII, which cannot be signed");
+        }
+    }
+    if service.as_ref().is_some_and(|service| service.is_empty() || service.contains(char::is_whitespace)) {
+        let problem = "no name of a service; expected one like execute-api, or nothing".to_owned();
+        return Err(BuildError { key: "service".to_owned(), problem });
+    }
+    let keys = credentials::Credentials::new(name, &whose);
+    let signer = Signer::new(name, kind, service, whose.region, keys, SystemTime::now);
+    http::authorized(name, http, Arc::new(signer), Traits::function(TEXT_BYTES_MAX))
+}
+
+/// The region in a signature and that of the receiver must be the same.
+fn check_region(url: &Uri, region: Option<&str>) -> Result<(), BuildError> {
+    let refuse = |problem: String| Err(BuildError { key: "region".to_owned(), problem });
+    match (region, address::region_of(url.host().unwrap_or_default())) {
+        (Some(region), _) if !address::is_region(region) => {
+            refuse("not the name of a region; expected one like eu-west-1".to_owned())
+        }
+        (Some(region), Some(host)) if region != host => refuse(format!(
+            "{region} is not that of the URL, whose host is in {host}; leave it out, or change one"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn is_local(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "[::1]"
+}
+
+/// Well under the 6 MB of the event that a function gets, which the limits of both kinds come down to.
+const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const OWNED: [HeaderName; 4] = [
+    header::AUTHORIZATION,
+    HeaderName::from_static("x-amz-date"),
+    HeaderName::from_static("x-amz-security-token"),
+    HeaderName::from_static("x-amz-content-sha256"),
+];

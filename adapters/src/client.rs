@@ -14,6 +14,7 @@ use std::{
 };
 
 use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
 use tokio::{
     sync::Notify,
     time::{Instant, interval, timeout_at},
@@ -22,11 +23,13 @@ use tokio::{
 use self::{
     connect::ConnectError,
     endpoint::{Place, Ready},
+    kept::Kept,
 };
 pub(crate) use self::{
     connect::Peer,
     counters::Queued,
     endpoint::{Endpoint, Limits},
+    kept::Keep,
     request::{Call, Template},
 };
 use crate::endpoints::choose;
@@ -38,6 +41,7 @@ mod counters;
 mod endpoint;
 mod http1;
 mod http2;
+mod kept;
 mod request;
 mod slots;
 
@@ -57,19 +61,39 @@ pub(crate) struct Answer<'a> {
     pub(crate) headers: HeaderMap,
     /// False when the connection broke inside the body.
     pub(crate) whole: bool,
+    /// What was kept of the body.
+    pub(crate) body: Bytes,
+    /// True when there was more of it than is ever read.
+    pub(crate) cut: bool,
     pub(crate) queued: Queued<'a>,
     pub(crate) endpoint: &'a Endpoint,
 }
 
 /// Why there is no answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    /// Where to look: one of the words of [`crate::ProbeFailure::missing`].
+    pub(crate) missing: &'static str,
+    pub(crate) words: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
     /// No connection, or it broke.
     Unreachable,
     /// The call took too long.
     Timeout,
     /// What came is not HTTP, or beyond all bounds.
     Malformed,
+    /// Nothing was sent: there was nothing to prove with who sends.
+    Unproven,
+}
+
+impl Failure {
+    pub(crate) fn unproven(words: String) -> Self {
+        Self { kind: FailureKind::Unproven, missing: "credentials", words }
+    }
 }
 
 /// The answer of one exchange.
@@ -77,6 +101,15 @@ struct Answered {
     status: StatusCode,
     headers: HeaderMap,
     whole: bool,
+    body: Bytes,
+    cut: bool,
+}
+
+impl Answered {
+    fn new(status: StatusCode, headers: HeaderMap, whole: bool, kept: Kept) -> Self {
+        let cut = kept.cut;
+        Self { status, headers, whole, body: kept.into_body(), cut }
+    }
 }
 
 /// How far a call got: what runs out of time is dropped where it stands, and cannot tell any more.
@@ -103,14 +136,18 @@ enum Lost {
     /// The request may have been processed.
     Broken(String),
     Malformed(String),
+    /// Nothing was sent.
+    Unproven(String),
 }
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unprocessed(text) | Self::Stale(text) | Self::Broken(text) | Self::Malformed(text) => {
-                f.write_str(text)
-            }
+            Self::Unprocessed(text)
+            | Self::Stale(text)
+            | Self::Broken(text)
+            | Self::Malformed(text)
+            | Self::Unproven(text) => f.write_str(text),
         }
     }
 }
@@ -125,17 +162,29 @@ impl Client {
         &self.endpoints
     }
 
-    /// One request, one answer, within the call timeout.
-    pub(crate) async fn call(&self, call: &Call) -> Result<Answer<'_>, Failure> {
-        let deadline = Instant::now() + self.call_timeout;
+    /// When a call that begins now has to be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.call_timeout
+    }
+
+    /// One request, one answer, by `deadline`.
+    pub(crate) async fn call(&self, call: &Call<'_>, deadline: Instant) -> Result<Answer<'_>, Failure> {
         let progress = Progress::default();
         let answer = timeout_at(deadline, self.attempts(call, deadline, &progress)).await;
         answer.unwrap_or_else(|_| {
             let what = if progress.sent.into_inner() { "no answer" } else { "no connection came free" };
             let endpoint = &self.endpoints[progress.endpoint.into_inner() % self.endpoints.len()];
-            endpoint.complain(&format!("{what} within {} ms (call-timeout)", self.call_timeout.as_millis()));
-            Err(Failure::Timeout)
+            let words = format!("{what} within {} ms (call-timeout)", self.call_timeout.as_millis());
+            endpoint.complain(&words);
+            Err(Failure { kind: FailureKind::Timeout, missing: "connection", words })
         })
+    }
+
+    /// A line in the log about what kept a request from being sent at all, unless there was one just now.
+    pub(crate) fn complain(&self, problem: &dyn fmt::Display) {
+        if let Some(endpoint) = self.endpoints.first() {
+            endpoint.complain(problem);
+        }
     }
 
     /// Closes idle and aged connections now and then. Runs until dropped.
@@ -149,7 +198,7 @@ impl Client {
 
     async fn attempts(
         &self,
-        call: &Call,
+        call: &Call<'_>,
         deadline: Instant,
         progress: &Progress,
     ) -> Result<Answer<'_>, Failure> {
@@ -168,28 +217,33 @@ impl Client {
                     queued.retried();
                     continue;
                 }
-                Err(_) => {
+                Err(error) => {
                     unreachable.push(index);
                     if unreachable.len() == self.endpoints.len() || repeats_left == 0 {
-                        return Err(Failure::Unreachable);
+                        let ConnectError { missing, words } = error;
+                        return Err(Failure { kind: FailureKind::Unreachable, missing, words });
                     }
                     repeats_left -= 1;
                     continue;
                 }
             };
             match endpoint.exchange(ready, call).await {
-                Ok(Answered { status, headers, whole }) => {
-                    return Ok(Answer { status, headers, whole, queued, endpoint });
+                Ok(Answered { status, headers, whole, body, cut }) => {
+                    return Ok(Answer { status, headers, whole, body, cut, queued, endpoint });
                 }
                 Err(Lost::Unprocessed(_)) if repeats_left > 0 => repeats_left -= 1,
                 // Maybe processed, but a repeat is no worse than the one the source would send.
                 Err(Lost::Stale(_)) if !fresh => fresh = true,
-                Err(Lost::Malformed(_)) => return Err(Failure::Malformed),
-                Err(Lost::Unprocessed(_) | Lost::Stale(_) | Lost::Broken(_)) => {
-                    return Err(Failure::Unreachable);
+                Err(Lost::Malformed(words)) => {
+                    return Err(Failure { kind: FailureKind::Malformed, missing: "connection", words });
+                }
+                Err(Lost::Unproven(words)) => return Err(Failure::unproven(words)),
+                Err(Lost::Unprocessed(words) | Lost::Stale(words) | Lost::Broken(words)) => {
+                    return Err(Failure { kind: FailureKind::Unreachable, missing: "connection", words });
                 }
             }
             queued.retried();
+            endpoint.repeated();
             progress.sent.store(false, Ordering::Relaxed);
         }
     }

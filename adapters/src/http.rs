@@ -12,29 +12,41 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::{
-    BuildError, Cause, EndpointStats, Outcome, Payload, Report, Target,
-    client::{Answer, Call, Client, Endpoint, Failure, Limits, Template},
+    Access, BuildError, Cause, Class, EndpointStats, Payload, Report, Target,
+    authorize::Authorize,
+    client::{Answer, Call, Client, Endpoint, FailureKind, Keep, Limits, Template},
     endpoints::Health,
     gzip::Gzip,
     headers,
     health::Probe,
+    partial::{self, Answered},
     retry_after,
-    status::StatusTable,
+    status::{Lists, StatusTable},
     tls::{self, RELOAD_INTERVAL, Reloading},
     url,
 };
 
 pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
+use self::traits::BodyLimit;
+pub(crate) use self::traits::Traits;
 
+mod authorized;
 mod config;
+mod traits;
 
-/// A plain HTTP destination.
+/// An HTTP destination.
 pub struct Http {
     client: Client,
+    /// Proves who sends; `None` for plain HTTP.
+    authorize: Option<Arc<dyn Authorize>>,
     statuses: StatusTable,
+    /// Whether a success may name records that were not processed.
+    partial: bool,
+    body_limit: BodyLimit,
     /// Bodies larger than this are compressed.
     gzip: Option<(usize, Gzip)>,
     concurrency: NonZeroUsize,
+    concurrency_start: NonZeroUsize,
     /// One per endpoint, or none at all.
     probes: Vec<Probe>,
     tls: Option<Arc<Reloading<ClientConfig>>>,
@@ -44,18 +56,30 @@ pub struct Http {
 }
 
 impl Http {
-    /// Checks the settings and reads what they name.
+    /// Plain HTTP. Checks the settings and reads what they name.
     pub fn new(name: &str, config: Config) -> Result<Self, BuildError> {
         Self::reloading(name, config, RELOAD_INTERVAL)
     }
 
     /// The same, with the time between looks at the files of certificates.
     pub fn reloading(name: &str, config: Config, reload: Duration) -> Result<Self, BuildError> {
+        Self::with(name, config, reload, None, Traits::PLAIN)
+    }
+
+    fn with(
+        name: &str,
+        config: Config,
+        reload: Duration,
+        authorize: Option<Arc<dyn Authorize>>,
+        traits: Traits,
+    ) -> Result<Self, BuildError> {
         let urls = url::check_all(&config.urls)?;
-        let statuses = StatusTable::new(
-            config.http_success_status_codes.clone(),
-            config.http_permanent_status_codes.clone(),
-        )?;
+        let statuses = StatusTable::new(Lists {
+            success: &config.http_success_status_codes,
+            permanent: &config.http_permanent_status_codes,
+            retry_on: &config.retry_on,
+            reject_on: &config.reject_on,
+        })?;
         let headers = headers::read(&config.headers)?;
         let tls = tls_for(name, &config, &urls)?;
         let call_timeout = millis("call-timeout", config.call_timeout)?;
@@ -76,12 +100,17 @@ impl Http {
             endpoints.push(Arc::new(endpoint));
             probes.extend(Probe::new(check, url, config.protocol, tls.as_ref(), &headers)?);
         }
+        let concurrency = concurrency(&config);
         let http = Self {
             client: Client::new(endpoints, freed, call_timeout),
+            authorize,
             statuses,
+            partial: config.partial_response,
+            body_limit: BodyLimit::new(&config, &traits),
             gzip: (config.compression == Compression::Gzip)
                 .then(|| (config.compression_threshold, Gzip::default())),
-            concurrency: concurrency(&config),
+            concurrency,
+            concurrency_start: traits.concurrency_start.map_or(concurrency, |start| start.min(concurrency)),
             probes,
             tls,
             reload,
@@ -109,36 +138,74 @@ impl Http {
         });
     }
 
-    fn call(&self, payload: &Payload) -> Call {
+    fn call(&self, payload: &Payload) -> Call<'_> {
         let (body, gzip) = match &self.gzip {
             Some((threshold, gzip)) if payload.body.len() > *threshold => {
                 (gzip.compress(&payload.body), true)
             }
             _ => (payload.body.clone(), false),
         };
-        Call { body, gzip, content_type: ::http::HeaderValue::from_static(payload.content_type) }
+        Call {
+            body,
+            gzip,
+            content_type: ::http::HeaderValue::from_static(payload.content_type),
+            authorize: self.authorize.as_deref(),
+            probe: false,
+            keep: match &self.authorize {
+                _ if self.partial => Keep::All(partial::answer_bytes_max(payload.count.get())),
+                Some(_) => Keep::Refusals,
+                None => Keep::Nothing,
+            },
+        }
     }
 
     fn report(&self, answer: Answer<'_>, records: usize) -> Report {
         let code = answer.status.as_u16();
-        let outcome = match self.statuses.outcome(code) {
-            Outcome::Delivered if answer.whole => {
+        if self.statuses.is_success(code) && answer.whole {
+            if !self.partial {
                 answer.queued.succeeded();
                 return Report::delivered(Some(code));
             }
-            // An answer that broke off confirms nothing: the part missing may have told of a failure.
-            Outcome::Delivered | Outcome::Rejected(_) if !answer.whole => {
-                Outcome::Retryable(Cause::Unreachable)
-            }
-            other => other,
-        };
-        // Only the status: an answer's text may well repeat what was sent.
+            return self.partial_report(answer, records);
+        }
+        let retry_after = retry_after::parse(&answer.headers, SystemTime::now());
+        let mut report = self.statuses.report(code, retry_after);
+        // An answer that broke off confirms nothing: the part missing may have told of a failure.
+        if !answer.whole && matches!(report.class, Class::Done | Class::Record) {
+            let unreachable = Report::failed(Class::Transient, Cause::Unreachable);
+            report = Report { status: report.status, retry_after, ..unreachable };
+        }
+        let verdict = self.verdict(&answer);
+        // Whatever the operator's lists say of the status: this one is surely not about the records.
+        if verdict.as_ref().is_some_and(|verdict| verdict.credentials) {
+            let credentials = Report::failed(Class::Credentials, Cause::Unauthorized);
+            report = Report { status: report.status, retry_after, ..credentials };
+        }
+        // Only the status, and what is surely the gateway's own: an answer's text may well repeat what was sent.
+        let words = verdict.map(|verdict| format!(": {}", verdict.words)).unwrap_or_default();
         let broken = if answer.whole { "" } else { ", and the connection broke inside the answer" };
         let s = if records == 1 { "" } else { "s" };
         let status = answer.status;
-        answer.endpoint.complain(&format_args!("status {status} for {records} record{s}{broken}"));
-        let retry_after = retry_after::parse(&answer.headers, SystemTime::now());
-        Report { retry_after, status: Some(code), ..Report::all(outcome) }
+        answer.endpoint.complain(&format_args!("status {status} for {records} record{s}{broken}{words}"));
+        report
+    }
+
+    /// A success, but for the records that its body names.
+    fn partial_report(&self, answer: Answer<'_>, records: usize) -> Report {
+        let status = answer.status.as_u16();
+        let answered = partial::parse(&answer.body, answer.cut, records);
+        match &answered {
+            Answered::AllDone => (),
+            Answered::Except(failures) => {
+                let failed = failures.len();
+                answer.endpoint.complain(&format_args!("{failed} of {records} records were not processed"));
+            }
+            Answered::Nonsense(why) => answer.endpoint.complain(&format_args!(
+                "status {status} with batchItemFailures that name no record ({why}), so all of {records} count as failed"
+            )),
+        }
+        answer.queued.succeeded();
+        answered.into_report(Some(status))
     }
 }
 
@@ -152,13 +219,19 @@ impl Target for Http {
     fn deliver<'a>(&'a self, payload: &'a Payload) -> BoxFuture<'a, Report> {
         Box::pin(async move {
             self.start();
-            match self.client.call(&self.call(payload)).await {
+            let call = self.call(payload);
+            let result = match &self.authorize {
+                None => self.client.call(&call, self.client.deadline()).await,
+                Some(authorize) => self.authorized_call(authorize.as_ref(), &call).await,
+            };
+            match result {
                 Ok(answer) => self.report(answer, payload.count.get()),
-                Err(failure) => Report::all(Outcome::Retryable(match failure {
-                    Failure::Unreachable => Cause::Unreachable,
-                    Failure::Timeout => Cause::Timeout,
-                    Failure::Malformed => Cause::Malformed,
-                })),
+                Err(failure) => match failure.kind {
+                    FailureKind::Unreachable => Report::failed(Class::Transient, Cause::Unreachable),
+                    FailureKind::Timeout => Report::failed(Class::Transient, Cause::Timeout),
+                    FailureKind::Malformed => Report::failed(Class::Transient, Cause::Malformed),
+                    FailureKind::Unproven => Report::failed(Class::Credentials, Cause::Unauthorized),
+                },
             }
         })
     }
@@ -167,9 +240,31 @@ impl Target for Http {
         self.concurrency
     }
 
+    fn concurrency_start(&self) -> NonZeroUsize {
+        self.concurrency_start
+    }
+
+    fn body_bytes_max(&self, content_type: &str) -> usize {
+        self.body_limit.of(content_type)
+    }
+
+    fn access(&self) -> Option<Access> {
+        self.authorize.as_ref().map(|authorize| authorize.access())
+    }
+
     fn endpoints(&self) -> Vec<EndpointStats> {
         self.client.endpoints().iter().map(|endpoint| endpoint.stats()).collect()
     }
+}
+
+/// An HTTP destination whose requests prove who sends them. Nothing is proven before the first request.
+pub(crate) fn authorized(
+    name: &str,
+    config: Config,
+    authorize: Arc<dyn Authorize>,
+    traits: Traits,
+) -> Result<Http, BuildError> {
+    Http::with(name, config, RELOAD_INTERVAL, Some(authorize), traits)
 }
 
 /// Tasks that end with the target.

@@ -250,7 +250,7 @@ impl fmt::Display for Cause {
 }
 
 /// What one endpoint of a target did so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointStats {
     /// `host:port`.
     pub endpoint: String,
@@ -270,6 +270,13 @@ pub struct EndpointStats {
     pub connections: u64,
     /// Negotiated protocol of the newest connection: `http/1.1` or `h2`.
     pub protocol: Option<&'static str>,
+    /// Bytes of request bodies sent, after compression, repeats included.
+    pub sent_bytes: u64,
+    /// Requests sent once more at once: surely not processed, sent on a connection that had died, or refused for
+    /// credentials that could be renewed.
+    pub repeats: u64,
+    /// Answers by status, those that came at all, in order. 600 stands for every status beyond 599.
+    pub answers: Vec<(u16, u64)>,
 }
 
 /// How a target proves who it is, at one moment.
@@ -327,8 +334,12 @@ impl TargetConfig {
         };
         match self {
             Self::Http(config) => Ok(Arc::new(http::Http::new(name, config)?)),
-            Self::AwsApiGateway(_) => later("aws-api-gateway"),
-            Self::AwsFunctionUrl(_) => later("aws-function-url"),
+            Self::AwsApiGateway(config) => {
+                Ok(Arc::new(aws_http::build(name, aws_http::Kind::ApiGateway, config)?))
+            }
+            Self::AwsFunctionUrl(config) => {
+                Ok(Arc::new(aws_http::build(name, aws_http::Kind::FunctionUrl, config)?))
+            }
             Self::AwsAlb(_) => later("aws-alb"),
             Self::AwsLambda(_) => later("aws-lambda"),
             Self::GcpFunctions(_) => later("gcp-functions"),
@@ -365,5 +376,6 @@ mod headers;
 mod health;
 mod partial;
 mod retry_after;
+mod sigv4;
 mod status;
 mod url;

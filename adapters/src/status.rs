@@ -1,30 +1,69 @@
-//! Status code to outcome for plain HTTP: the whole table, pure.
+//! Status code to class and outcome: the whole table for everything that answers with one, pure.
 //!
-//! A refusal is final only where the operator says so: a wrong password or a deleted function must stop the
-//! flow, not throw changes away, because the source can hold them.
+//! A change feed may not drop what a receiver refuses for reasons of its own: a wrong password or a deleted function
+//! stops the flow and calls an operator, because the source can hold the records. Only what a status says about the
+//! *record* is a refusal of the record.
 
-use crate::{BuildError, Cause, Outcome};
+use std::time::Duration;
 
-/// Which statuses confirm delivery and which end it.
+use crate::{BuildError, Cause, Class, Outcome, Outcomes, Report};
+
+/// Which status means what, the operator's lists included.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StatusTable {
     success: Vec<u16>,
-    permanent: Vec<u16>,
+    /// `http-permanent-status-codes` and `reject-on`: both refuse the record. That the first may be given up without dead
+    /// letters is the caller's to know.
+    rejected: Vec<u16>,
+    retried: Vec<u16>,
+}
+
+/// The lists as they are in the settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lists<'a> {
+    /// `http-success-status-codes`; empty stands for 200 to 299.
+    pub(crate) success: &'a [u16],
+    /// `http-permanent-status-codes`.
+    pub(crate) permanent: &'a [u16],
+    /// `retry-on`.
+    pub(crate) retry_on: &'a [u16],
+    /// `reject-on`.
+    pub(crate) reject_on: &'a [u16],
 }
 
 impl StatusTable {
-    /// Checks both lists. An empty `success` stands for 200 to 299.
-    pub(crate) fn new(success: Vec<u16>, permanent: Vec<u16>) -> Result<Self, BuildError> {
-        check("http-success-status-codes", &success)?;
-        check("http-permanent-status-codes", &permanent)?;
-        let table = Self { success, permanent };
-        match table.permanent.iter().find(|code| table.is_success(**code)) {
-            Some(code) => Err(BuildError {
-                key: "http-permanent-status-codes".to_owned(),
-                problem: format!("{code} already counts as a success; a status can be only one of the two"),
-            }),
-            None => Ok(table),
+    /// Checks the lists: a status can have only one meaning.
+    pub(crate) fn new(lists: Lists<'_>) -> Result<Self, BuildError> {
+        let Lists { success, permanent, retry_on, reject_on } = lists;
+        let others = [(PERMANENT, permanent), (REJECT_ON, reject_on), (RETRY_ON, retry_on)];
+        for (key, codes) in [(SUCCESS, success)].into_iter().chain(others) {
+            if let Some(code) = codes.iter().find(|code| !(200..=599).contains(*code)) {
+                let problem = format!("{code} is not the status of a final answer; expected 200 to 599");
+                return Err(BuildError { key: key.to_owned(), problem });
+            }
         }
+        let table = Self {
+            success: success.to_vec(),
+            rejected: [permanent, reject_on].concat(),
+            retried: retry_on.to_vec(),
+        };
+        for (key, codes) in others {
+            if let Some(code) = codes.iter().find(|code| table.is_success(**code)) {
+                let whose = if success.is_empty() { "200 to 299 do, unless " } else { "see " };
+                let problem = format!(
+                    "{code} already counts as a success ({whose}http-success-status-codes); a status can be only \
+                     one of the two"
+                );
+                return Err(BuildError { key: key.to_owned(), problem });
+            }
+        }
+        for (key, codes) in [(PERMANENT, permanent), (REJECT_ON, reject_on)] {
+            if let Some(code) = codes.iter().find(|code| retry_on.contains(code)) {
+                let problem = format!("{code} is also in {key}; a status can be only one of the two");
+                return Err(BuildError { key: RETRY_ON.to_owned(), problem });
+            }
+        }
+        Ok(table)
     }
 
     /// Whether `code` confirms delivery.
@@ -32,46 +71,105 @@ impl StatusTable {
         if self.success.is_empty() { (200..300).contains(&code) } else { self.success.contains(&code) }
     }
 
-    /// What an answer with status `code` means for the records of the request.
-    pub(crate) fn outcome(&self, code: u16) -> Outcome {
+    /// What an answer with status `code` comes to; `waits` when it asked to be left alone (`Retry-After`).
+    pub(crate) fn judge(&self, code: u16, waits: bool) -> (Class, Outcome) {
         if self.is_success(code) {
-            return Outcome::Delivered;
+            return (Class::Done, Outcome::Delivered);
         }
-        if self.permanent.contains(&code) {
-            return Outcome::Rejected(if code == 413 { Cause::TooLarge } else { Cause::Status(code) });
+        let cause = cause(code);
+        if self.rejected.contains(&code) {
+            // Final, so it is said exactly which status it was.
+            let cause = if code == 413 { Cause::TooLarge } else { Cause::Status(code) };
+            return (Class::Record, Outcome::Rejected(cause));
         }
-        Outcome::Retryable(match code {
-            401 | 407 => Cause::Unauthorized,
-            408 | 504 => Cause::Timeout,
-            413 => Cause::TooLarge,
-            429 | 503 => Cause::Overloaded,
-            other => Cause::Status(other),
-        })
+        match usual(code, waits) {
+            class @ (Class::Transient | Class::Throttled) => (class, Outcome::Retryable(cause)),
+            _ if self.retried.contains(&code) => (Class::Transient, Outcome::Retryable(cause)),
+            Class::Record => (Class::Record, Outcome::Rejected(cause)),
+            class => (class, Outcome::Retryable(cause)),
+        }
+    }
+
+    /// The report on a request that was answered with `code`.
+    pub(crate) fn report(&self, code: u16, retry_after: Option<Duration>) -> Report {
+        let (class, outcome) = self.judge(code, retry_after.is_some());
+        Report { class, outcomes: Outcomes::All(outcome), status: Some(code), retry_after }
     }
 }
 
-fn check(key: &str, codes: &[u16]) -> Result<(), BuildError> {
-    match codes.iter().find(|code| !(200..=599).contains(*code)) {
-        Some(code) => Err(BuildError {
-            key: key.to_owned(),
-            problem: format!("{code} is not the status of a final answer; expected 200 to 599"),
-        }),
-        None => Ok(()),
+/// What a status that confirms nothing means when nobody says otherwise.
+fn usual(code: u16, waits: bool) -> Class {
+    match code {
+        // In progress elsewhere, or too early: the same request may pass a moment later.
+        408 | 409 | 425 => Class::Transient,
+        429 => Class::Throttled,
+        503 if waits => Class::Throttled,
+        401 | 407 => Class::Credentials,
+        400 | 413 | 414 | 422 => Class::Record,
+        // Another method or version is needed, which only an operator can bring about.
+        501 | 505 => Class::Hold,
+        500..=599 => Class::Transient,
+        // Redirects are never followed with a POST; and whatever is not known may be anything but done.
+        _ => Class::Hold,
     }
 }
+
+/// Where the operator is to look.
+fn cause(code: u16) -> Cause {
+    match code {
+        401 | 407 => Cause::Unauthorized,
+        408 | 504 => Cause::Timeout,
+        413 => Cause::TooLarge,
+        429 | 503 => Cause::Overloaded,
+        other => Cause::Status(other),
+    }
+}
+
+const SUCCESS: &str = "http-success-status-codes";
+const PERMANENT: &str = "http-permanent-status-codes";
+const REJECT_ON: &str = "reject-on";
+const RETRY_ON: &str = "retry-on";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn nothing_is_final_by_default() {
+    fn codes(class: Class, waits: bool) -> Vec<u16> {
         let table = StatusTable::default();
+        (200..600).filter(|code| table.judge(*code, waits).0 == class).collect()
+    }
+
+    #[test]
+    fn the_table() {
+        assert_eq!(codes(Class::Done, false), (200..300).collect::<Vec<_>>());
+        assert_eq!(codes(Class::Partial, false), [0; 0]);
+        assert_eq!(codes(Class::Throttled, false), [429]);
+        assert_eq!(codes(Class::Throttled, true), [429, 503]);
+        assert_eq!(codes(Class::Credentials, false), [401, 407]);
+        assert_eq!(codes(Class::Record, false), [400, 413, 414, 422]);
+        let transient = codes(Class::Transient, false);
+        let server = (500..600).filter(|code| ![501, 505].contains(code));
+        assert_eq!(transient, [408, 409, 425].into_iter().chain(server).collect::<Vec<_>>());
+        for code in [300, 301, 307, 399, 402, 403, 404, 405, 406, 410, 411, 415, 421, 426, 431, 499, 501, 505]
+        {
+            assert_eq!(StatusTable::default().judge(code, false).0, Class::Hold, "{code}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_record_is_refused_with_is_final() {
+        let table = StatusTable::default();
+        // Beyond what HTTP knows as well: a peer may say anything.
         for code in 100..=999 {
-            match table.outcome(code) {
-                Outcome::Delivered => assert!((200..300).contains(&code), "{code}"),
-                Outcome::Retryable(_) => assert!(!(200..300).contains(&code), "{code}"),
-                Outcome::Rejected(_) => panic!("{code} is final"),
+            match table.judge(code, false) {
+                (Class::Done, Outcome::Delivered) => assert!((200..300).contains(&code), "{code}"),
+                (Class::Record, Outcome::Rejected(_)) => {
+                    assert!([400, 413, 414, 422].contains(&code), "{code}")
+                }
+                (Class::Record | Class::Done, _) | (_, Outcome::Delivered | Outcome::Rejected(_)) => {
+                    panic!("{code}")
+                }
+                (_, Outcome::Retryable(_)) => assert!(!(200..300).contains(&code), "{code}"),
             }
         }
     }
@@ -79,41 +177,80 @@ mod tests {
     #[test]
     fn causes_tell_the_operator_where_to_look() {
         let table = StatusTable::default();
-        for (code, cause) in [
-            (301, Cause::Status(301)),
-            (400, Cause::Status(400)),
-            (401, Cause::Unauthorized),
-            (403, Cause::Status(403)),
-            (407, Cause::Unauthorized),
-            (408, Cause::Timeout),
-            (413, Cause::TooLarge),
-            (429, Cause::Overloaded),
-            (500, Cause::Status(500)),
-            (503, Cause::Overloaded),
-            (504, Cause::Timeout),
+        for (code, outcome) in [
+            (301, Outcome::Retryable(Cause::Status(301))),
+            (400, Outcome::Rejected(Cause::Status(400))),
+            (401, Outcome::Retryable(Cause::Unauthorized)),
+            (403, Outcome::Retryable(Cause::Status(403))),
+            (407, Outcome::Retryable(Cause::Unauthorized)),
+            (408, Outcome::Retryable(Cause::Timeout)),
+            (413, Outcome::Rejected(Cause::TooLarge)),
+            (429, Outcome::Retryable(Cause::Overloaded)),
+            (500, Outcome::Retryable(Cause::Status(500))),
+            (503, Outcome::Retryable(Cause::Overloaded)),
+            (504, Outcome::Retryable(Cause::Timeout)),
         ] {
-            assert_eq!(table.outcome(code), Outcome::Retryable(cause), "{code}");
+            assert_eq!(table.judge(code, false).1, outcome, "{code}");
         }
     }
 
     #[test]
     fn lists_of_the_operator_win() {
-        let table = StatusTable::new(vec![200, 409], vec![400, 413, 503]).unwrap();
-        assert_eq!(table.outcome(409), Outcome::Delivered);
-        assert_eq!(table.outcome(201), Outcome::Retryable(Cause::Status(201)));
-        assert_eq!(table.outcome(400), Outcome::Rejected(Cause::Status(400)));
-        assert_eq!(table.outcome(413), Outcome::Rejected(Cause::TooLarge));
-        assert_eq!(table.outcome(503), Outcome::Rejected(Cause::Status(503)));
+        let table = StatusTable::new(Lists {
+            success: &[200, 409],
+            permanent: &[404, 413, 503],
+            reject_on: &[404, 415],
+            retry_on: &[400, 401, 403, 429, 500],
+        })
+        .unwrap();
+        let judge = |code| table.judge(code, true);
+        assert_eq!(judge(409), (Class::Done, Outcome::Delivered));
+        assert_eq!(judge(201), (Class::Hold, Outcome::Retryable(Cause::Status(201))));
+        assert_eq!(judge(404), (Class::Record, Outcome::Rejected(Cause::Status(404))));
+        assert_eq!(judge(413), (Class::Record, Outcome::Rejected(Cause::TooLarge)));
+        assert_eq!(judge(415), (Class::Record, Outcome::Rejected(Cause::Status(415))));
+        assert_eq!(judge(503), (Class::Record, Outcome::Rejected(Cause::Status(503))));
+        assert_eq!(judge(400), (Class::Transient, Outcome::Retryable(Cause::Status(400))));
+        assert_eq!(judge(401), (Class::Transient, Outcome::Retryable(Cause::Unauthorized)));
+        assert_eq!(judge(403), (Class::Transient, Outcome::Retryable(Cause::Status(403))));
+        // Retried anyway, and more gently than a list knows.
+        assert_eq!(judge(429), (Class::Throttled, Outcome::Retryable(Cause::Overloaded)));
+        let report = table.report(429, Some(Duration::from_secs(3)));
+        assert_eq!((report.status, report.retry_after), (Some(429), Some(Duration::from_secs(3))));
     }
 
     #[test]
     fn contradictions_and_impossible_codes_are_refused() {
-        let refused = |success: &[u16], permanent: &[u16]| {
-            StatusTable::new(success.to_vec(), permanent.to_vec()).unwrap_err().to_string()
-        };
-        assert!(refused(&[], &[204]).contains("204 already counts as a success"));
-        assert!(refused(&[409], &[409]).starts_with("http-permanent-status-codes"));
-        assert!(refused(&[100], &[]).starts_with("http-success-status-codes: 100"));
-        assert!(refused(&[], &[600]).contains("expected 200 to 599"));
+        let refused = |lists| StatusTable::new(lists).unwrap_err().to_string();
+        let empty = Lists::default();
+        for (lists, expected) in [
+            (
+                Lists { permanent: &[204], ..empty },
+                "http-permanent-status-codes: 204 already counts as a success",
+            ),
+            (Lists { reject_on: &[204], ..empty }, "reject-on: 204 already counts as a success"),
+            (Lists { retry_on: &[204], ..empty }, "retry-on: 204 already counts as a success"),
+            (
+                Lists { success: &[409], permanent: &[409], ..empty },
+                "http-permanent-status-codes: 409 already",
+            ),
+            (
+                Lists { permanent: &[409], retry_on: &[409], ..empty },
+                "retry-on: 409 is also in http-permanent",
+            ),
+            (
+                Lists { reject_on: &[409], retry_on: &[408, 409], ..empty },
+                "retry-on: 409 is also in reject-on",
+            ),
+            (Lists { success: &[100], ..empty }, "http-success-status-codes: 100 is not"),
+            (Lists { permanent: &[600], ..empty }, "http-permanent-status-codes: 600 is not"),
+            (Lists { retry_on: &[0], ..empty }, "retry-on: 0 is not"),
+            (Lists { reject_on: &[65535], ..empty }, "reject-on: 65535 is not"),
+        ] {
+            assert!(refused(lists).starts_with(expected), "{}", refused(lists));
+        }
+        assert!(refused(Lists { permanent: &[600], ..empty }).contains("expected 200 to 599"));
+        let limited = Lists { success: &[200], retry_on: &[202], permanent: &[404], reject_on: &[404] };
+        assert!(StatusTable::new(limited).is_ok());
     }
 }

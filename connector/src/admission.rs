@@ -113,6 +113,11 @@ impl Admission {
         self.capacity
     }
 
+    /// From now on only so many requests run at once.
+    pub fn limit_workers(&mut self, workers: usize) {
+        self.workers = workers.clamp(1, self.ceiling);
+    }
+
     /// Most records that a request should have now.
     pub fn batch_max(&self) -> usize {
         self.request_size.max()

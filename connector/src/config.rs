@@ -22,6 +22,7 @@ mod file;
 mod meaning;
 mod problem;
 mod scope;
+mod settings;
 mod shape;
 mod targets;
 mod tree;
@@ -29,6 +30,7 @@ mod tree;
 pub(crate) use problem::Findings;
 pub use problem::{Problem, Problems};
 pub use scope::{Effective, Scope};
+pub(crate) use settings::{behind_is_lambda, compression, http_settings, type_name};
 
 /// A configuration without mistakes, and what its author should know.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 //!
 //! There is one lane for each destination, not for each route, so two versions of a record cannot overtake each
 //! other even when their routes differ (a delete may come without its set name), and ten thousand configured sets
-//! cost no more than one. A worker has one request in flight; a failed record is parked and its worker goes on.
+//! cost no more than one. A worker has one request in flight; a failed record is parked and its worker goes on. What
+//! becomes of records that fail is decided in `lane/state.rs`.
 
 use std::{
     num::NonZeroUsize,
@@ -13,26 +14,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::{Cause, ItemFailure, Outcome, Outcomes, Payload, Report, SharedTarget};
+use adapters::{Cause, Payload, SharedTarget};
 use tokio::{sync::Notify, task::JoinSet};
 
-use self::told::Told;
+use self::{
+    gate::Gate,
+    queue::{Pushed, Queue},
+    state::{End, Rules, State},
+    told::Told,
+    turns::Turn,
+};
 use crate::{
-    admission::{Admission, Request},
-    batch::BatchPolicy,
-    dead_letter::{DeadLetters, Why},
-    metrics::LaneStats,
-    retry::{Failing, RetryPolicy},
+    admission::Admission, batch::BatchPolicy, dead_letter::DeadLetters, metrics::LaneStats,
+    retry::RetryPolicy,
 };
 
+mod fates;
+mod gate;
 mod group;
+mod items;
 mod job;
 mod queue;
+mod settle;
+mod state;
+mod suspects;
 mod timed;
 mod told;
+mod turns;
 
 pub use self::job::{Job, Order, Tickets};
-use self::queue::{Pushed, Queue, Taken};
 
 /// How long a record waits for room at most in a lane that was not found full lately.
 const PATIENCE_MAX: Duration = Duration::from_millis(250);
@@ -41,7 +51,7 @@ const PATIENCE_MAX: Duration = Duration::from_millis(250);
 const SATURATED: Duration = Duration::from_secs(10);
 
 /// Limits of a lane, from the configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Requests in flight.
     pub workers: usize,
@@ -54,6 +64,8 @@ pub struct Limits {
     pub held_bytes_max: usize,
     /// Retries.
     pub retry: RetryPolicy,
+    /// Statuses with which a record that is refused alone is given up, where there is no place for dead letters.
+    pub give_up_on: Vec<u16>,
 }
 
 /// A destination's queue and its workers' meeting point.
@@ -64,6 +76,8 @@ pub struct Lane {
     limits: Limits,
     dead_letters: DeadLetters,
     policies: Arc<[BatchPolicy]>,
+    /// Most bytes of a body that the destination takes, by batch policy.
+    body_bytes_max: Box<[usize]>,
     state: Mutex<State>,
     /// Something is ready for a worker.
     work: Notify,
@@ -76,32 +90,6 @@ pub struct Lane {
     told: Told,
 }
 
-#[derive(Debug)]
-struct State {
-    queue: Queue,
-    admission: Admission,
-    failing: Failing,
-    saturated_until: Option<Instant>,
-    /// When the clock next looks.
-    wake_at: Option<Instant>,
-}
-
-impl State {
-    /// Lets requests have as many records as the destination answers soon.
-    fn limit_batches(&mut self) {
-        self.queue.limit_batches(self.admission.batch_max());
-    }
-
-    /// Whether the clock has to be told of an instant. It then knows of it.
-    fn is_sooner(&mut self, at: Option<Instant>) -> bool {
-        let sooner = at.is_some_and(|at| self.wake_at.is_none_or(|wake_at| at < wake_at));
-        if sooner {
-            self.wake_at = at;
-        }
-        sooner
-    }
-}
-
 impl Lane {
     /// A lane into `target` for jobs to which one of `policies` applies. Nothing runs before [`Lane::start`].
     pub fn new(
@@ -112,31 +100,36 @@ impl Lane {
         dead_letters: DeadLetters,
         now: Instant,
     ) -> Arc<Self> {
-        let admission = Admission::new(limits.workers, limits.batch_max, limits.held_max, now);
-        let stats = Arc::new(LaneStats::default());
-        stats.capacity.store(admission.capacity() as u64, Ordering::Relaxed);
-        let mut state = State {
-            queue: Queue::new(Arc::clone(&policies)),
-            admission,
-            failing: Failing::default(),
-            saturated_until: None,
-            wake_at: None,
+        let body_bytes_max: Box<[usize]> =
+            policies.iter().map(|policy| target.body_bytes_max(policy.body.content_type())).collect();
+        let policies = within(policies, &body_bytes_max);
+        let start = target.concurrency_start().get().min(limits.workers);
+        let mut admission = Admission::new(limits.workers, limits.batch_max, limits.held_max, now);
+        admission.limit_workers(start);
+        let rules = Rules {
+            retry: limits.retry,
+            // Nothing is thrown away on a suspicion.
+            poison: !matches!(dead_letters, DeadLetters::Drop),
         };
-        state.limit_batches();
-        Arc::new(Self {
+        let queue = Queue::new(Arc::clone(&policies), now);
+        let state = State::new(queue, Gate::new(start, limits.workers, now), admission, rules);
+        let lane = Self {
             name,
             target,
             limits,
             dead_letters,
-            state: Mutex::new(state),
             policies,
+            body_bytes_max,
+            state: Mutex::new(state),
             work: Notify::new(),
             room: Notify::new(),
             sooner: Notify::new(),
             closed: AtomicBool::new(false),
-            stats,
+            stats: Arc::default(),
             told: Told::default(),
-        })
+        };
+        lane.gauge_destination(&lane.lock(), now);
+        Arc::new(lane)
     }
 
     /// Name of the destination.
@@ -172,52 +165,75 @@ impl Lane {
         self.closed.store(true, Ordering::Release);
         self.work.notify_waiters();
         self.sooner.notify_one();
-        let unfinished = std::mem::replace(&mut self.lock().queue, Queue::new(Arc::clone(&self.policies)));
+        let empty = Queue::new(Arc::clone(&self.policies), now());
+        let unfinished = std::mem::replace(&mut self.lock().turns.queue, empty);
         drop(unfinished);
     }
 
-    /// Hands a record over, or refuses it when the lane holds as much as its destination can deliver in time.
+    /// Hands a record over, or refuses it when the lane holds as much as its destination can deliver in time, or the
+    /// destination takes nothing.
     ///
     /// A lane that merely starts up or hiccups gets a moment of patience, until `patience` at most, which holds the
     /// source back through TCP instead of refusing; one that was full lately refuses at once, so that a stuck
     /// destination does not stop the reading for the others.
     pub async fn enqueue(&self, job: Job, patience: Instant) {
-        let Some(job) = self.try_enqueue(job) else { return };
-        if let Some(job) = self.wait_for_room(job, patience).await {
-            self.stats.refused_full.fetch_add(1, Ordering::Relaxed);
-            job.tickets.refuse(Cause::Overloaded);
+        let (policy, bytes) = (&self.policies[job.policy], job.piece.len());
+        if policy.body.bytes(1, bytes) > self.body_bytes_max[job.policy] {
+            self.settle(job, End::Rejected { cause: Cause::TooLarge, reason: None }, None, 1, now());
+            return;
+        }
+        let entry = match self.try_enqueue(job) {
+            Entry::Full(job) => self.wait_for_room(job, patience).await,
+            entry => entry,
+        };
+        match entry {
+            Entry::In => {}
+            Entry::Full(job) => {
+                self.stats.refused_full.fetch_add(1, Ordering::Relaxed);
+                job.tickets.refuse(Cause::Overloaded);
+            }
+            Entry::Closed(job, cause) => self.settle(job, End::Closed(cause), None, 1, now()),
         }
     }
 
-    /// Waits until the job fits; gives it back when patience ends first.
-    async fn wait_for_room(&self, mut job: Job, patience: Instant) -> Option<Job> {
+    /// Waits until the job fits, or patience ends.
+    async fn wait_for_room(&self, mut job: Job, patience: Instant) -> Entry {
         let start = now();
-        if start >= patience || self.lock().saturated_until.is_some_and(|until| start < until) {
-            return Some(job);
+        let futile = |state: &State| {
+            state.saturated_until.is_some_and(|until| start < until) || state.turns.gate.is_closed(start)
+        };
+        if start >= patience || futile(&self.lock()) {
+            return Entry::Full(job);
         }
         let patience = patience.min(start + PATIENCE_MAX);
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             room.as_mut().enable();
-            job = self.try_enqueue(job)?;
+            job = match self.try_enqueue(job) {
+                Entry::Full(job) => job,
+                entry => return entry,
+            };
             if tokio::time::timeout_at(patience.into(), room).await.is_err() {
                 self.lock().saturated_until = Some(patience + SATURATED);
                 self.told.full(&self.name, self.stats.capacity.load(Ordering::Relaxed), now());
-                return Some(job);
+                return Entry::Full(job);
             }
         }
     }
 
-    /// Gives the job back when there is no room.
-    fn try_enqueue(&self, job: Job) -> Option<Job> {
+    /// Gives the job back when there is no room, or no use.
+    fn try_enqueue(&self, job: Job) -> Entry {
+        let now = now();
         let mut state = self.lock();
-        let bytes = state.queue.held_bytes() + job.piece.len();
-        let full = state.queue.held() >= state.admission.capacity() || bytes > self.limits.held_bytes_max;
-        // One record is always let in, however large, as into the window. Nobody would take it out of a closed lane.
-        if full && state.queue.held() > 0 || self.closed.load(Ordering::Acquire) {
-            return Some(job);
+        // Nobody would take it out of a closed lane.
+        if !state.has_room(job.piece.len(), self.limits.held_bytes_max) || self.closed.load(Ordering::Acquire)
+        {
+            return Entry::Full(job);
         }
-        let pushed = state.queue.push(job, now());
+        if let Some(cause) = state.turns.gate.refuses(now) {
+            return Entry::Closed(job, cause);
+        }
+        let pushed = state.turns.push(job, now);
         let sooner = match pushed {
             Pushed::Until(at) => state.is_sooner(Some(at)),
             Pushed::Work | Pushed::Nothing => false,
@@ -229,18 +245,18 @@ impl Lane {
         } else if sooner {
             self.sooner.notify_one();
         }
-        None
+        Entry::In
     }
 
     async fn work(self: Arc<Self>) {
         // Every worker keeps its list, so that a request costs no allocation for it.
         let mut batch = Vec::new();
-        while let Some((policy, start)) = self.next(&mut batch).await {
-            self.stats.in_flight.fetch_add(1, Ordering::Relaxed);
-            self.stats.requests.fetch_add(1, Ordering::Relaxed);
-            let report = self.target.deliver(&self.payload(policy, &batch)).await;
-            self.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
-            self.conclude(policy, &mut batch, &report, start);
+        while let Some(turn) = self.next(&mut batch).await {
+            let payload = self.payload(turn.taken.policy, &batch);
+            self.stats.sending(payload.count.get(), payload.body.len());
+            let report = self.target.deliver(&payload).await;
+            self.stats.ended(report.status);
+            self.conclude(turn, &mut batch, &report);
         }
     }
 
@@ -253,9 +269,8 @@ impl Lane {
         }
     }
 
-    /// Puts what to send next into `batch`, which is empty; returns its batch policy and the time now, or `None` once
-    /// the lane is closed.
-    async fn next(&self, batch: &mut Vec<Job>) -> Option<(usize, Instant)> {
+    /// Puts what to send next into `batch`, which is empty; `None` once the lane is closed.
+    async fn next(&self, batch: &mut Vec<Job>) -> Option<Turn> {
         loop {
             if self.closed.load(Ordering::Acquire) {
                 return None;
@@ -276,118 +291,26 @@ impl Lane {
         }
     }
 
-    fn take(&self, batch: &mut Vec<Job>) -> Option<(usize, Instant)> {
+    fn take(&self, batch: &mut Vec<Job>) -> Option<Turn> {
         let now = now();
         let mut state = self.lock();
-        let held = state.queue.held();
-        let taken = state.queue.take(now, batch);
-        if state.queue.held() < held {
+        let held = state.turns.queue.held();
+        let turn = state.turns.take(now, batch);
+        if state.turns.queue.held() < held {
             self.room.notify_waiters();
         }
-        let alarm = state.queue.alarm();
+        let alarm = state.turns.alarm(now);
         let sooner = state.is_sooner(alarm);
         self.gauge(&state);
         drop(state);
         if sooner {
             self.sooner.notify_one();
         }
-        let Taken { policy, more } = taken?;
-        if more {
+        let turn = turn?;
+        if turn.more {
             self.work.notify_one();
         }
-        Some((policy, now))
-    }
-
-    /// Settles the jobs of a request, or parks them for another attempt. Leaves `batch` empty.
-    fn conclude(&self, policy: usize, batch: &mut Vec<Job>, report: &Report, start: Instant) {
-        let count = batch.len();
-        let outcome = |index: usize| match &report.outcomes {
-            Outcomes::All(outcome) => *outcome,
-            Outcomes::Except(failures) => {
-                let position = index.to_string();
-                match failures.iter().find(|failure| failure.identifier == position) {
-                    Some(failure) if failure.retryable => Outcome::Retryable(Cause::FunctionError),
-                    Some(_) => Outcome::Rejected(Cause::FunctionError),
-                    None if failures.iter().all(|failure| names_one_of(failure, count)) => Outcome::Delivered,
-                    // Nothing is known of any record.
-                    None => Outcome::Retryable(Cause::Malformed),
-                }
-            }
-        };
-        let is_final = |index: &usize| !matches!(outcome(*index), Outcome::Retryable(_));
-        let finished = (0..count).filter(is_final).count();
-        let now = now();
-        let mut state = self.lock();
-        if self.closed.load(Ordering::Acquire) {
-            // The queue knows nothing of these jobs any more.
-            drop(state);
-            for (index, mut job) in batch.drain(..).enumerate() {
-                job.attempts += 1;
-                self.settle(job, outcome(index), count, false, now);
-            }
-            return;
-        }
-        let held = state.queue.held();
-        state.queue.request_ended(policy, count);
-        state.failing.attempt(finished == 0);
-        let took = now.saturating_duration_since(start);
-        let several = self.policies[policy].records_max > 1;
-        let request = Request { sent: count, delivered: finished, batch: several, took };
-        state.admission.answered(request, held, now);
-        state.limit_batches();
-        let troubled = state.failing.is_the_rule();
-        // One for all, so that records that failed together come back together.
-        let jitter = fastrand::f64();
-        let mut settled = Vec::with_capacity(count);
-        let (mut delivered, mut retried) = (0, 0);
-        for (index, mut job) in batch.drain(..).enumerate() {
-            let outcome = outcome(index);
-            if let Outcome::Retryable(cause) = outcome {
-                self.stats.failures.add(cause, 1);
-                job.attempts += 1;
-                let pause = self.limits.retry.delay(job.attempts, report.retry_after, troubled, jitter);
-                if let Some(due) = pause.map(|pause| now + pause).filter(|due| job.is_wanted(*due)) {
-                    retried += 1;
-                    state.queue.park(job, due);
-                    continue;
-                }
-            }
-            delivered += u64::from(outcome == Outcome::Delivered);
-            // A later version that may go now needs no call: this worker looks for work next.
-            state.queue.finish(&job, now);
-            settled.push((job, outcome));
-        }
-        self.stats.records_delivered.fetch_add(delivered, Ordering::Relaxed);
-        self.stats.retries.fetch_add(retried, Ordering::Relaxed);
-        self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
-        let alarm = state.queue.alarm();
-        let sooner = state.is_sooner(alarm);
-        self.gauge(&state);
-        drop(state);
-        if sooner {
-            self.sooner.notify_one();
-        }
-        match settled.len() {
-            0 => {}
-            1 => self.room.notify_one(),
-            _ => self.room.notify_waiters(),
-        }
-        for (job, outcome) in settled {
-            self.settle(job, outcome, count, troubled, now);
-        }
-    }
-
-    /// Tells everyone who waits for a job what became of it, in a request of `records`.
-    fn settle(&self, job: Job, outcome: Outcome, records: usize, troubled: bool, now: Instant) {
-        self.told.undelivered(&self.name, &job.record, outcome, (job.attempts, records), now);
-        match outcome {
-            Outcome::Retryable(cause) if troubled => job.tickets.refuse(cause),
-            Outcome::Rejected(cause) => {
-                let why = Why { destination: &self.name, cause, status: None, reason: None };
-                self.dead_letters.take(job, &why);
-            }
-            outcome => job.tickets.settle(outcome),
-        }
+        Some(turn)
     }
 
     /// Calls workers for parked jobs that are due and for batches that waited long enough, and keeps the admission's
@@ -396,19 +319,17 @@ impl Lane {
         let mut tick = tokio::time::interval(Duration::from_millis(500));
         while !self.closed.load(Ordering::Acquire) {
             // One look at the clock for both, or what falls due between two of them is nobody's.
-            let (calls, wake_at) = {
+            let (calls, refused, wake_at) = {
                 let now = now();
                 let mut state = self.lock();
-                let held = state.queue.held();
-                state.admission.tick(held, now);
-                state.limit_batches();
-                let calls = state.queue.wake(now);
-                state.wake_at = state.queue.next_wake(now);
-                (calls, state.wake_at)
+                let (calls, refused) = state.tick(now);
+                self.gauge_destination(&state, now);
+                (calls, refused, state.wake_at)
             };
             for _ in 0..calls {
                 self.work.notify_one();
             }
+            self.settle_all(refused);
             let wait = async {
                 match wake_at {
                     Some(wake_at) => tokio::time::sleep_until(wake_at.into()).await,
@@ -424,9 +345,22 @@ impl Lane {
     }
 
     fn gauge(&self, state: &State) {
-        self.stats.queued.store(state.queue.waiting() as u64, Ordering::Relaxed);
-        self.stats.parked.store(state.queue.parked() as u64, Ordering::Relaxed);
-        self.stats.superseded.store(state.queue.superseded(), Ordering::Relaxed);
+        let queue = &state.turns.queue;
+        self.stats.queued.store(queue.waiting() as u64, Ordering::Relaxed);
+        self.stats.parked.store(queue.parked() as u64, Ordering::Relaxed);
+        self.stats.superseded.store(queue.superseded(), Ordering::Relaxed);
+    }
+
+    /// What changes with requests only, not with records.
+    fn gauge_destination(&self, state: &State, now: Instant) {
+        self.gauge(state);
+        let gate = &state.turns.gate;
+        let pause_ms = u64::try_from(gate.pause(now).as_millis()).unwrap_or(u64::MAX);
+        self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
+        self.stats.concurrency.store(gate.limit() as u64, Ordering::Relaxed);
+        self.stats.breaker.store(gate.phase() as u64, Ordering::Relaxed);
+        self.stats.pause_ms.store(pause_ms, Ordering::Relaxed);
+        self.stats.holding.set(gate.holds());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -434,11 +368,29 @@ impl Lane {
     }
 }
 
+/// What became of a job that was handed over.
+enum Entry {
+    In,
+    /// There is no room for it.
+    Full(Job),
+    /// It would wait too long for a destination that takes nothing.
+    Closed(Job, Cause),
+}
+
+/// The policies with batches no larger than the destination takes them. A record that is larger alone is refused.
+fn within(policies: Arc<[BatchPolicy]>, body_bytes_max: &[usize]) -> Arc<[BatchPolicy]> {
+    let fits = |(policy, max): (&BatchPolicy, &usize)| policy.records_max == 1 || policy.bytes_max <= *max;
+    if policies.iter().zip(body_bytes_max).all(fits) {
+        return policies;
+    }
+    let below = |(policy, max): (&BatchPolicy, &usize)| BatchPolicy {
+        bytes_max: policy.bytes_max.min(*max),
+        ..policy.clone()
+    };
+    policies.iter().zip(body_bytes_max).map(below).collect()
+}
+
 /// The runtime's clock, which tests can pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-/// Whether a failure is about a record of a request of `count`.
-fn names_one_of(failure: &ItemFailure, count: usize) -> bool {
-    failure.identifier.parse::<usize>().is_ok_and(|position| position < count)
 }

@@ -8,7 +8,9 @@
 pub mod admin;
 pub mod admission;
 pub mod batch;
+pub mod breaker;
 pub mod check;
+pub mod concurrency;
 pub mod config;
 pub mod connection;
 pub mod dead_letter;

@@ -22,7 +22,7 @@ mod refusals;
 use self::{anomalies::Anomalies, histogram::Histogram, process::LoadMeter, recent::Recent};
 pub use self::{
     causes::ByCause,
-    lane::LaneStats,
+    lane::{ByClass, ByStatus, Holding, LaneStats},
     letters::LetterStats,
     refusals::{ByRefusal, REFUSALS},
 };

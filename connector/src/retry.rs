@@ -61,7 +61,20 @@ impl Failing {
 
     /// Takes note of one attempt.
     pub fn attempt(&mut self, failed: bool) {
-        self.0 += (f64::from(u8::from(failed)) - self.0) * Self::WEIGHT;
+        self.share(f64::from(u8::from(failed)));
+    }
+
+    /// Takes note of an attempt of which a share failed, `0.0..=1.0`.
+    pub fn share(&mut self, failed: f64) {
+        self.0 += (failed - self.0) * Self::WEIGHT;
+    }
+
+    /// How many failures in a row are no coincidence where so many attempts fail: once in a thousand million would be.
+    pub fn no_coincidence(self) -> u32 {
+        const ONCE_IN: f64 = 1e9;
+        // A share that seems small may only be so for lack of attempts.
+        let share = self.0.clamp(0.05, 0.5);
+        (ONCE_IN.ln() / (1.0 / share).ln()).ceil() as u32
     }
 
     /// Whether more attempts failed than not: the destination itself is in trouble.
@@ -101,6 +114,13 @@ mod tests {
     #[test]
     fn one_attempt_means_no_retry() {
         assert_eq!(RetryPolicy::new(1).delay(1, None, ISOLATED, 0.5), None);
+    }
+
+    #[test]
+    fn the_more_fails_anyway_the_more_failures_in_a_row_mean_nothing() {
+        for (share, failures) in [(0.0, 7), (0.1, 9), (0.2, 13), (0.9, 30)] {
+            assert_eq!(Failing(share).no_coincidence(), failures, "{share}");
+        }
     }
 
     #[test]

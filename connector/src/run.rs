@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::{BuildError, SharedTarget, tls::RELOAD_INTERVAL};
+use adapters::{BuildError, SharedTarget, TargetConfig, tls::RELOAD_INTERVAL};
 use tokio::{
     sync::{Semaphore, oneshot, watch},
     task::{JoinError, JoinSet},
@@ -248,6 +248,21 @@ fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, service: &S
         held_max: destination.max_queued.min(service.max_concurrent_records.get()),
         held_bytes_max: service.max_concurrent_bytes.get(),
         retry: RetryPolicy::new(destination.max_attempts),
+        give_up_on: give_up_on(&destination.target),
+    }
+}
+
+/// `http-permanent-status-codes`.
+fn give_up_on(target: &TargetConfig) -> Vec<u16> {
+    match target {
+        TargetConfig::Http(http) => http.http_permanent_status_codes.clone(),
+        TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws) => {
+            aws.http.http_permanent_status_codes.clone()
+        }
+        TargetConfig::AwsAlb(alb) => alb.http.http_permanent_status_codes.clone(),
+        TargetConfig::AwsLambda(lambda) => lambda.http_permanent_status_codes.clone(),
+        TargetConfig::GcpFunctions(gcp) => gcp.http.http_permanent_status_codes.clone(),
+        TargetConfig::File(_) => Vec::new(),
     }
 }
 

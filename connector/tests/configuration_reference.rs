@@ -2,7 +2,7 @@
 //!
 //! The test fails when the page is stale; `UPDATE_DOCS=1` writes it.
 
-use std::{env, fmt::Write, fs, path::Path};
+use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
 
 use esp_connector::config;
 use serde_json::Value;
@@ -65,6 +65,11 @@ as a whole: set, then namespace, then port, then the top level. A port's own `na
 the top level, and any set before any namespace. A delete that arrives without its set is routed by its namespace.
 ";
 
+const DESTINATIONS: &str = "\
+A name of your choice for each destination, and under it the keys of its `type`. [What each needs, and what it
+does](targets.md). All types but `http` are ours.
+";
+
 const BATCHING: &str = "\
 A request goes at once while its destination is idle. While earlier requests are in flight, records for it gather, up to
 the limits here; so latency is low when there is little to do, and requests are large when there is much. Every record is
@@ -99,11 +104,11 @@ const fn place(definition: &'static str, heading: &'static str, text: &'static s
     Place { definition, heading, text }
 }
 
-const PLACES: [Place; 20] = [
+const PLACES: [Place; 22] = [
     place("", "Top level", PRECEDENCE),
     place("Service", "service", ""),
     place("Manage", "service.manage", ""),
-    place("Destination", "destinations", "A name of your choice for each destination, and under it:\n"),
+    place("Destination", "destinations", DESTINATIONS),
     place(
         "HeaderValue",
         "headers of a destination",
@@ -111,6 +116,8 @@ const PLACES: [Place; 20] = [
     ),
     place("HealthCheck", "health-check of a destination", ""),
     place("ServerTls", "tls of a listener", "Under `service` and under `service.manage`, each on its own.\n"),
+    place("Source", "token of a destination", "Of `aws-alb`: one of these keys.\n"),
+    place("AwsWebIdentity", "aws-web-identity of a `token`", ""),
     place(
         "Tls",
         "tls of a destination",
@@ -155,7 +162,9 @@ fn page(schema: &Value) -> String {
             branches(schema, definition).into_iter().filter(|b| b.get("properties").is_some()).collect();
         let modes =
             branches.len() > 1 && branches.iter().all(|branch| branch["properties"].get("mode").is_some());
-        if modes {
+        if place.definition == "Destination" {
+            destinations(&mut page, schema, &branches);
+        } else if modes {
             self::modes(&mut page, schema, &branches);
         } else {
             page.push_str("| key | value | default | what it does |\n| --- | --- | --- | --- |\n");
@@ -197,6 +206,108 @@ fn rows(page: &mut String, schema: &Value, section: &Value, alone: bool) {
             meanings(schema, property)
         );
     }
+}
+
+/// The types, then every key once: those that all have, those of all that speak HTTP, those of all of AWS, and what is
+/// left of each type.
+fn destinations(page: &mut String, schema: &Value, types: &[&Value]) {
+    page.push_str("| type | what it is |\n| --- | --- |\n");
+    for kind in types {
+        let _ = writeln!(page, "| `{}` | {} |", type_of(kind), words(kind));
+    }
+    let keys = |kind: &Value| {
+        kind["properties"].as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect::<BTreeSet<_>>()
+    };
+    let common = |of: &[&&Value]| {
+        of.iter().map(|kind| keys(kind)).reduce(|one, other| &one & &other).unwrap_or_default()
+    };
+    let all: Vec<&&Value> = types.iter().collect();
+    let aws: Vec<&&Value> = types.iter().filter(|kind| type_of(kind).starts_with("aws-")).collect();
+    let shared = common(&all);
+    let http = &keys(types[0]) - &shared;
+    let credentials = &(&common(&aws) - &shared) - &http;
+    let groups = [shared, http, credentials];
+    for group in &groups {
+        let members: Vec<&Value> =
+            types.iter().copied().filter(|kind| group.is_subset(&keys(kind))).collect();
+        group_of_keys(page, schema, group, &members, members.len() == types.len());
+    }
+    let mut left: Vec<(BTreeSet<String>, Vec<&Value>)> = Vec::new();
+    for kind in types {
+        let mut own = keys(kind);
+        for group in groups.iter().filter(|group| group.is_subset(&keys(kind))) {
+            own = &own - group;
+        }
+        match left.iter_mut().find(|(keys, _)| *keys == own) {
+            Some((_, kinds)) => kinds.push(kind),
+            None => left.push((own, vec![kind])),
+        }
+    }
+    for (keys, kinds) in left.iter().filter(|(keys, _)| !keys.is_empty()) {
+        group_of_keys(page, schema, keys, kinds, false);
+    }
+}
+
+fn group_of_keys(page: &mut String, schema: &Value, keys: &BTreeSet<String>, kinds: &[&Value], all: bool) {
+    let names: Vec<String> = kinds.iter().map(|kind| format!("`{}`", type_of(kind))).collect();
+    let of = match names.split_last() {
+        _ if all => "every destination".to_owned(),
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    };
+    let _ = write!(
+        page,
+        "\nKeys of {of}:\n\n| key | value | default | what it does |\n| --- | --- | --- | --- |\n"
+    );
+    let mut section = kinds[0].clone();
+    if let Some(properties) = section["properties"].as_object_mut() {
+        properties.retain(|key, _| keys.contains(key));
+        for (key, property) in properties {
+            if key == "type" {
+                property["x-kind"] = "a type".into();
+            } else if let Some(words) = differing_defaults(key, kinds) {
+                property["x-default"] = words.into();
+            }
+        }
+    }
+    // Where all is ours, nothing has to be marked.
+    if let (false, Some(properties)) =
+        (kinds.iter().any(|kind| kind.get("x-ours").is_none()), section["properties"].as_object_mut())
+    {
+        for property in properties.values_mut() {
+            property.as_object_mut().map(|property| property.remove("x-ours"));
+        }
+    }
+    rows(page, schema, &section, true);
+}
+
+/// The defaults of a key, where types have different ones.
+fn differing_defaults(key: &str, kinds: &[&Value]) -> Option<String> {
+    let mut defaults: Vec<(String, Vec<&str>)> = Vec::new();
+    for kind in kinds {
+        let words = default(&kind["properties"][key]);
+        match defaults.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, names)) => names.push(type_of(kind)),
+            None => defaults.push((words, vec![type_of(kind)])),
+        }
+    }
+    let (first, others) = defaults.split_first()?;
+    let words: Vec<String> = others
+        .iter()
+        .map(|(words, names)| {
+            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            if others.len() == 1 && first.1.len() == 1 && names.len() > 1 {
+                format!("{words} with the others")
+            } else {
+                format!("{words} with {}", names.join(", "))
+            }
+        })
+        .collect();
+    (!words.is_empty()).then(|| format!("{}; {}", first.0, words.join("; ")))
+}
+
+fn type_of(kind: &Value) -> &str {
+    kind["properties"]["type"]["const"].as_str().unwrap_or_default()
 }
 
 fn modes(page: &mut String, schema: &Value, branches: &[&Value]) {

@@ -1,3 +1,104 @@
-//! A consumer as a user would write it, run as a real Lambda `bootstrap` by the tests.
+//! A Lambda function that puts every record into an SQS queue, one message each, and misbehaves on request.
+//!
+//! The same `bootstrap` stands behind API Gateway, an ALB, a function URL, direct Invoke and an SQS event source. It
+//! returns success for a record only after SQS confirmed its message.
+#![allow(clippy::unwrap_used, reason = "part of a test: a function that panics has failed, which is seen")]
 
-fn main() {}
+mod event;
+mod faults;
+
+use std::{env, time::Duration};
+
+use aws_sdk_sqs::{error::DisplayErrorContext, types::SendMessageBatchRequestEntry};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+
+use crate::{
+    event::{Origin, Record},
+    faults::{Ends, Faults, Poison},
+};
+
+/// What SQS takes at once.
+const MESSAGES_PER_CALL: usize = 10;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let consumer = Consumer::new().await;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| consumer.handle(event))).await
+}
+
+struct Consumer {
+    faults: Faults,
+    /// Where records go; nowhere, where only the answer is of interest.
+    queue: Option<(aws_sdk_sqs::Client, String)>,
+}
+
+impl Consumer {
+    async fn new() -> Self {
+        let faults = Faults::new(|name| env::var(name).ok()).unwrap();
+        let queue = match env::var("QUEUE_URL") {
+            Ok(url) => Some((aws_sdk_sqs::Client::new(&aws_config::load_from_env().await), url)),
+            Err(_) => None,
+        };
+        Self { faults, queue }
+    }
+
+    async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
+        let origin = Origin::of(&event.payload);
+        if let Some(ends) = self.faults.of_call(&event.context.request_id) {
+            // Only now and then, so that the log says it without drowning in it.
+            println!("call {} ends with {ends:?}", event.context.request_id);
+            match ends {
+                Ends::Late(by) => tokio::time::sleep(*by).await,
+                Ends::Error => return Err("told to fail".into()),
+                Ends::Panic => panic!("told to panic"),
+                Ends::Exit => std::process::exit(1),
+                Ends::Status(status) => return Ok(origin.answer(*status, "told to refuse")),
+            }
+        }
+        let records = event::records(event.payload)?;
+        if let Some(answer) = &self.faults.answer {
+            return Ok(origin.verbatim(&faults::fill(answer, &records)));
+        }
+        let mut failures = Vec::new();
+        let mut good = Vec::new();
+        for record in records {
+            match self.faults.poison(&record.digest) {
+                None => good.push(record),
+                Some(Poison::Call) => return Err(format!("cannot live with {}", record.digest).into()),
+                Some(Poison::Status(status)) => return Ok(origin.answer(status, "not this one")),
+                Some(Poison::Item) => failures.push(json!({"itemIdentifier": record.identifier})),
+                Some(Poison::FinalItem) => failures.push(json!({
+                    "itemIdentifier": record.identifier, "retryable": false, "reason": "poison"
+                })),
+            }
+        }
+        failures.extend(self.send(&good).await?);
+        Ok(origin.answer(200, &json!({"batchItemFailures": failures}).to_string()))
+    }
+
+    /// Puts the records into the queue; the entries of those that SQS did not take.
+    async fn send(&self, records: &[Record]) -> Result<Vec<Value>, Error> {
+        let mut failures = Vec::new();
+        let Some((sqs, url)) = &self.queue else { return Ok(failures) };
+        for records in records.chunks(MESSAGES_PER_CALL) {
+            let mut call = sqs.send_message_batch().queue_url(url);
+            for (index, record) in records.iter().enumerate() {
+                let id = index.to_string();
+                let entry = SendMessageBatchRequestEntry::builder().id(id).message_body(&record.body);
+                call = call.entries(entry.build()?);
+            }
+            let sent = call.send().await.map_err(|error| format!("SQS: {}", DisplayErrorContext(error)))?;
+            for failed in sent.failed {
+                let record = &records[failed.id.parse::<usize>()?];
+                failures.push(json!({"itemIdentifier": record.identifier, "reason": failed.code}));
+            }
+        }
+        Ok(failures)
+    }
+}
+
+/// Milliseconds, as a setting says.
+fn milliseconds(text: &str) -> Option<Duration> {
+    text.parse().ok().map(Duration::from_millis)
+}

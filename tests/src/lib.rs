@@ -9,6 +9,7 @@ use std::{path::PathBuf, time::Duration};
 pub mod chains;
 mod connector;
 pub mod fixtures;
+pub mod poison;
 mod receiver;
 mod xdr_client;
 

@@ -62,8 +62,8 @@ impl Peer {
     async fn tcp(&self) -> Result<TcpStream, ConnectError> {
         let addresses = lookup_host((self.host.as_str(), self.port))
             .await
-            .map_err(|error| ConnectError::new("name lookup failed", &error))?;
-        let mut last = ConnectError("the name has no address".to_owned());
+            .map_err(|error| ConnectError::of("address", format!("name lookup failed: {error}")))?;
+        let mut last = ConnectError::of("address", "the name has no address".to_owned());
         for address in addresses {
             match timeout(self.timeout, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -81,24 +81,32 @@ fn connect_to(address: SocketAddr) -> String {
 
 /// Why there is no connection, in one line for the log.
 #[derive(Debug)]
-pub(super) struct ConnectError(pub(super) String);
+pub(super) struct ConnectError {
+    /// Where to look: one of the words of [`crate::ProbeFailure::missing`].
+    pub(super) missing: &'static str,
+    pub(super) words: String,
+}
 
 impl ConnectError {
     pub(super) fn new(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
-        Self(match tls::explain(error) {
-            Some(explained) => explained,
-            None => format!("{what}: {error}"),
-        })
+        match tls::explain(error) {
+            Some(explained) => Self::of("tls", explained),
+            None => Self::of("connection", format!("{what}: {error}")),
+        }
     }
 
     pub(super) fn late(what: &str, limit: Duration) -> Self {
-        Self(format!("{what} took longer than {} ms", limit.as_millis()))
+        Self::of("connection", format!("{what} took longer than {} ms", limit.as_millis()))
+    }
+
+    pub(super) fn of(missing: &'static str, words: String) -> Self {
+        Self { missing, words }
     }
 }
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.words)
     }
 }
 

@@ -1,16 +1,39 @@
 //! What an endpoint did so far, for metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    array,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use ::http::StatusCode;
 
 use crate::EndpointStats;
 
-#[derive(Default)]
 pub(super) struct Counters {
     success: AtomicU64,
     error: AtomicU64,
     queued: AtomicU64,
     health_success: AtomicU64,
     health_error: AtomicU64,
+    sent_bytes: AtomicU64,
+    repeats: AtomicU64,
+    /// By status, from 100 on; the last is for all that no one has heard of.
+    answers: Box<[AtomicU64; STATUSES]>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            success: AtomicU64::default(),
+            error: AtomicU64::default(),
+            queued: AtomicU64::default(),
+            health_success: AtomicU64::default(),
+            health_error: AtomicU64::default(),
+            sent_bytes: AtomicU64::default(),
+            repeats: AtomicU64::default(),
+            answers: Box::new(array::from_fn(|_| AtomicU64::default())),
+        }
+    }
 }
 
 impl Counters {
@@ -26,6 +49,22 @@ impl Counters {
         counter.fetch_add(1, Relaxed);
     }
 
+    /// A request with a body of so many bytes goes out.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// An answer came.
+    pub(super) fn answered(&self, status: StatusCode) {
+        let index = usize::from(status.as_u16()).saturating_sub(100).min(STATUSES - 1);
+        self.answers[index].fetch_add(1, Relaxed);
+    }
+
+    /// A request that was surely not processed, or found a connection that had died, is sent again at once.
+    pub(super) fn repeated(&self) {
+        self.repeats.fetch_add(1, Relaxed);
+    }
+
     /// The counters, in the form that metrics want; the rest is for the endpoint to fill in.
     pub(super) fn stats(&self, endpoint: String) -> EndpointStats {
         EndpointStats {
@@ -38,9 +77,20 @@ impl Counters {
             health_error: self.health_error.load(Relaxed),
             connections: 0,
             protocol: None,
+            sent_bytes: self.sent_bytes.load(Relaxed),
+            repeats: self.repeats.load(Relaxed),
+            answers: self.answers(),
         }
     }
+
+    fn answers(&self) -> Vec<(u16, u64)> {
+        let counts = (100u16..).zip(self.answers.iter().map(|count| count.load(Relaxed)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
 }
+
+/// 100 to 599, and one for the rest.
+const STATUSES: usize = 501;
 
 /// A request in flight or waiting; counts how it ended.
 pub(crate) struct Queued<'a> {

@@ -139,25 +139,43 @@ impl Endpoint {
     }
 
     /// Sends `call` on a connection that is ready for it.
-    pub(super) async fn exchange(&self, ready: Ready<'_>, call: &Call) -> Result<Answered, Lost> {
+    pub(super) async fn exchange(&self, ready: Ready<'_>, call: &Call<'_>) -> Result<Answered, Lost> {
         let result = match ready {
-            Ready::Http1(mut connection) => {
-                let result = connection.exchange(self.template.http1(call)).await;
-                if result.is_ok() {
-                    self.put_back(connection);
+            Ready::Http1(mut connection) => match self.template.http1(call) {
+                Ok(request) => {
+                    self.counters.sent(call.body.len());
+                    let result = connection.exchange(request, call.keep).await;
+                    if result.is_ok() {
+                        self.put_back(connection);
+                    }
+                    result
                 }
-                result
-            }
-            Ready::Http2(mut stream) => {
-                let result = stream.connection.exchange(self.template.http2(call), call.body.clone()).await;
-                stream.settled = true;
-                result
-            }
+                Err(unproven) => {
+                    self.put_back(connection);
+                    Err(Lost::Unproven(unproven.0))
+                }
+            },
+            Ready::Http2(mut stream) => match self.template.http2(call) {
+                Ok(request) => {
+                    self.counters.sent(call.body.len());
+                    let body = call.body.clone();
+                    let result = stream.connection.exchange(request, body, call.keep).await;
+                    stream.settled = true;
+                    result
+                }
+                Err(unproven) => Err(Lost::Unproven(unproven.0)),
+            },
         };
-        if let Err(lost) = &result {
-            self.complain(lost);
+        match &result {
+            Ok(answered) => self.counters.answered(answered.status),
+            Err(lost) => self.complain(lost),
         }
         result
+    }
+
+    /// Whom requests name as their receiver: `host` or `host:port`.
+    pub(crate) fn host(&self) -> &str {
+        self.template.host()
     }
 
     /// Closes what has been idle or open for too long.
@@ -192,6 +210,11 @@ impl Endpoint {
             (None, Ok(())) => (),
             (None, Err(reason)) => debug!(destination, endpoint, reason, "health check failed"),
         }
+    }
+
+    /// A request is sent once more, for a reason that makes no duplicates worth the name.
+    pub(crate) fn repeated(&self) {
+        self.counters.repeated();
     }
 
     /// Counts a request as in flight or waiting until the result is dropped.

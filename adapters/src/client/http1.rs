@@ -20,8 +20,9 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::{
-    ANSWER_BODY_BYTES_MAX, ANSWER_HEAD_BYTES_MAX, Answered, Lost,
+    ANSWER_HEAD_BYTES_MAX, Answered, Lost,
     connect::{ConnectError, Io, Memory},
+    kept::{Keep, Kept},
     slots::Permit,
 };
 
@@ -71,13 +72,17 @@ impl Http1 {
     }
 
     /// Sends one request and reads the whole answer, or as much of it as counts.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answered, Lost> {
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        keep: Keep,
+    ) -> Result<Answered, Lost> {
         let reused = std::mem::replace(&mut self.reused, true);
         self.memory.forget_heard();
         let answer = pin!(self.sender.try_send_request(request));
         let answer = wait(answer, &mut self.connection, &mut self.ended).await;
         match answer {
-            Some(Ok(answer)) => Ok(self.read(answer).await),
+            Some(Ok(answer)) => Ok(self.read(answer, keep).await),
             Some(Err(error)) => Err(self.lost(error, reused)),
             None => Err(Lost::Broken("the connection ended".to_owned())),
         }
@@ -88,21 +93,19 @@ impl Http1 {
         !self.ended && self.sender.is_ready()
     }
 
-    async fn read(&mut self, answer: Response<Incoming>) -> Answered {
+    async fn read(&mut self, answer: Response<Incoming>, keep: Keep) -> Answered {
         let (head, mut body) = answer.into_parts();
-        let mut left = ANSWER_BODY_BYTES_MAX;
+        let mut kept = Kept::new(keep, head.status);
         let mut whole = true;
         while !body.is_end_stream() {
             let frame = wait(NextFrame(&mut body), &mut self.connection, &mut self.ended).await;
             match frame {
                 Some(Some(Ok(frame))) => {
-                    let length = frame.data_ref().map_or(0, Bytes::len);
-                    if length > left {
+                    if frame.data_ref().is_some_and(|piece| !kept.push(piece)) {
                         // Enough was heard to believe the status; what follows is not worth the reading.
                         self.ended = true;
                         break;
                     }
-                    left -= length;
                 }
                 Some(None) => break,
                 Some(Some(Err(_))) | None => {
@@ -118,7 +121,7 @@ impl Http1 {
             Poll::Ready(())
         })
         .await;
-        Answered { status: head.status, headers: head.headers, whole }
+        Answered::new(head.status, head.headers, whole, kept)
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {

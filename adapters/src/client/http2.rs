@@ -31,6 +31,7 @@ use super::{
     ANSWER_BODY_BYTES_MAX, ANSWER_HEAD_BYTES_MAX, Answered, Lost,
     coalesce::Coalesced,
     connect::{ConnectError, Io, Memory},
+    kept::{Keep, Kept},
     slots::Permit,
 };
 
@@ -64,7 +65,7 @@ impl Http2 {
             .await
             .map_err(|_| ConnectError::late("the peer's HTTP/2 settings", limit))?
             .map_err(|error| match memory.fault() {
-                Some(fault) => ConnectError(fault),
+                Some(fault) => ConnectError::of("tls", fault),
                 None => ConnectError::new("the peer does not speak HTTP/2 (see protocol)", &error),
             })?;
         let (closing, closed) = oneshot::channel();
@@ -129,7 +130,12 @@ impl Http2 {
 
     /// Sends one request and reads the whole answer, or as much of it as counts. Dropped midway, it resets the
     /// stream; the connection lives on.
-    pub(super) async fn exchange(&self, request: Request<()>, body: Bytes) -> Result<Answered, Lost> {
+    pub(super) async fn exchange(
+        &self,
+        request: Request<()>,
+        body: Bytes,
+        keep: Keep,
+    ) -> Result<Answered, Lost> {
         let sent = lock(&self.sender).send_request(request, body.is_empty());
         let (answer, mut stream) = sent.map_err(|error| {
             // Nothing was sent: the connection is going away, has no stream number left (after 2^30 requests),
@@ -143,7 +149,7 @@ impl Http2 {
         }
         let answer = answer.await.map_err(|error| self.lost(&error))?;
         *lock(&self.last_answer) = Instant::now();
-        Ok(read(answer).await)
+        Ok(read(answer, keep).await)
     }
 
     fn lost(&self, error: &h2::Error) -> Lost {
@@ -208,16 +214,17 @@ async fn greet(io: Io) -> Result<(SendRequest<Bytes>, Driven), h2::Error> {
     Ok((sender, driven))
 }
 
-async fn read(answer: Response<RecvStream>) -> Answered {
+async fn read(answer: Response<RecvStream>, keep: Keep) -> Answered {
     let (head, mut body) = answer.into_parts();
-    let mut left = ANSWER_BODY_BYTES_MAX;
+    let mut kept = Kept::new(keep, head.status);
     let mut whole = true;
     while !body.is_end_stream() {
         match body.data().await {
-            // Enough was heard to believe the status; dropping the rest resets the stream.
-            Some(Ok(data)) if data.len() > left => break,
             Some(Ok(data)) => {
-                left -= data.len();
+                if !kept.push(&data) {
+                    // Enough was heard to believe the status; dropping the rest resets the stream.
+                    break;
+                }
                 // Fails only when the stream is gone, which the next read tells.
                 let _ = body.flow_control().release_capacity(data.len());
             }
@@ -228,7 +235,7 @@ async fn read(answer: Response<RecvStream>) -> Answered {
             None => break,
         }
     }
-    Answered { status: head.status, headers: head.headers, whole }
+    Answered::new(head.status, head.headers, whole, kept)
 }
 
 /// Moves bytes until the connection ends, or until nobody holds its sending half and a goodbye was said.

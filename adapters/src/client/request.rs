@@ -1,21 +1,32 @@
 //! The request that goes to one endpoint: everything but the body is built once.
 
 use ::http::{
-    HeaderMap, HeaderValue, Method, Request, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT},
     uri::{Authority, PathAndQuery},
 };
 use bytes::Bytes;
 use http_body_util::Full;
 
-use crate::{BuildError, headers::StaticHeaders};
+use super::kept::Keep;
+use crate::{
+    BuildError,
+    authorize::{Authorize, Unproven},
+    headers::StaticHeaders,
+};
 
 /// What differs from one request to the next.
-pub(crate) struct Call {
+pub(crate) struct Call<'a> {
     /// The body as it goes out.
     pub(crate) body: Bytes,
     pub(crate) content_type: HeaderValue,
     pub(crate) gzip: bool,
+    /// Proves who sends, with headers that are added last.
+    pub(crate) authorize: Option<&'a dyn Authorize>,
+    /// Marks a request that carries no records.
+    pub(crate) probe: bool,
+    /// How much of the answer's body is wanted.
+    pub(crate) keep: Keep,
 }
 
 /// A request without its body, once per HTTP version.
@@ -55,16 +66,21 @@ impl Template {
     }
 
     /// For HTTP/1.1: the path in the request line, the host in its header.
-    pub(super) fn http1(&self, call: &Call) -> Request<Full<Bytes>> {
-        self.fill(&self.http1, call, Full::new(call.body.clone()))
+    pub(super) fn http1(&self, call: &Call<'_>) -> Result<Request<Full<Bytes>>, Unproven> {
+        authorized(self.fill(&self.http1, call, Full::new(call.body.clone())), call)
     }
 
     /// For HTTP/2: scheme and host are part of the target. The body follows by itself.
-    pub(super) fn http2(&self, call: &Call) -> Request<()> {
-        self.fill(&self.http2, call, ())
+    pub(super) fn http2(&self, call: &Call<'_>) -> Result<Request<()>, Unproven> {
+        authorized(self.fill(&self.http2, call, ()), call)
     }
 
-    fn fill<B>(&self, (uri, headers): &(Uri, HeaderMap), call: &Call, body: B) -> Request<B> {
+    /// Whom requests name as their receiver: `host` or `host:port`.
+    pub(super) fn host(&self) -> &str {
+        self.http2.0.authority().map_or("", Authority::as_str)
+    }
+
+    fn fill<B>(&self, (uri, headers): &(Uri, HeaderMap), call: &Call<'_>, body: B) -> Request<B> {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
@@ -76,9 +92,21 @@ impl Template {
         if call.gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
+        if call.probe {
+            headers.insert(PROBE, HeaderValue::from_static("1"));
+        }
         *request.headers_mut() = headers;
         request
     }
+}
+
+/// The same request with its proof. Nothing is added to it later, so what is signed is what is sent.
+fn authorized<B>(request: Request<B>, call: &Call<'_>) -> Result<Request<B>, Unproven> {
+    let Some(authorize) = call.authorize else { return Ok(request) };
+    let (head, body) = request.into_parts();
+    let mut bare = Request::from_parts(head, ());
+    authorize.authorize(&mut bare, &call.body)?;
+    Ok(Request::from_parts(bare.into_parts().0, body))
 }
 
 /// The operator's `Host`, or that of the URL.
@@ -93,6 +121,9 @@ fn authority(url: &Uri, host: Option<HeaderValue>) -> Result<Authority, BuildErr
     }
 }
 
+/// Tells a receiver that a request carries no records on purpose.
+const PROBE: HeaderName = HeaderName::from_static("esp-connector-probe");
+
 fn impossible(problem: impl ToString) -> BuildError {
     BuildError { key: "urls".to_owned(), problem: problem.to_string() }
 }
@@ -101,11 +132,14 @@ fn impossible(problem: impl ToString) -> BuildError {
 mod tests {
     use super::*;
 
-    fn call(gzip: bool) -> Call {
+    fn call(gzip: bool) -> Call<'static> {
         Call {
             body: Bytes::from_static(b"{}"),
             content_type: HeaderValue::from_static("application/json"),
             gzip,
+            authorize: None,
+            probe: false,
+            keep: Keep::Nothing,
         }
     }
 
@@ -120,7 +154,7 @@ mod tests {
     #[test]
     fn each_version_names_host_and_path_its_own_way() {
         let template = template(&[("x-key", "k")]);
-        let first = template.http1(&call(false));
+        let first = template.http1(&call(false)).unwrap();
         assert_eq!(first.uri(), "/x%20y?q=1&r");
         assert_eq!(first.headers()[HOST], "a.example:8443");
         assert_eq!(first.headers()["x-key"], "k");
@@ -128,7 +162,7 @@ mod tests {
         assert_eq!(first.headers()[CONTENT_TYPE], "application/json");
         assert!(first.headers().get(CONTENT_ENCODING).is_none());
 
-        let second = template.http2(&call(true));
+        let second = template.http2(&call(true)).unwrap();
         assert_eq!(second.uri(), "https://a.example:8443/x%20y?q=1&r");
         assert!(second.headers().get(HOST).is_none());
         assert_eq!(second.headers()[CONTENT_ENCODING], "gzip");
@@ -137,17 +171,17 @@ mod tests {
     #[test]
     fn a_query_without_a_path_gets_one() {
         let template = Template::new(&"http://a?x=1".parse().unwrap(), &Vec::new()).unwrap();
-        assert_eq!(template.http1(&call(false)).uri().path_and_query().unwrap().as_str(), "/?x=1");
-        assert_eq!(template.http2(&call(false)).uri().path_and_query().unwrap().as_str(), "/?x=1");
+        assert_eq!(template.http1(&call(false)).unwrap().uri().path_and_query().unwrap().as_str(), "/?x=1");
+        assert_eq!(template.http2(&call(false)).unwrap().uri().path_and_query().unwrap().as_str(), "/?x=1");
     }
 
     #[test]
     fn the_operator_outranks_host_agent_and_media_type() {
         let template = template(&[("host", "b.example"), ("user-agent", "me"), ("content-type", "text/x")]);
-        let first = template.http1(&call(false));
+        let first = template.http1(&call(false)).unwrap();
         assert_eq!(first.headers()[HOST], "b.example");
         assert_eq!(first.headers()[USER_AGENT], "me");
         assert_eq!(first.headers()[CONTENT_TYPE], "text/x");
-        assert_eq!(template.http2(&call(false)).uri().authority().unwrap(), "b.example");
+        assert_eq!(template.http2(&call(false)).unwrap().uri().authority().unwrap(), "b.example");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use adapters::{Cause, Outcome, Target};
+use adapters::{Cause, Class, Outcome, Report, Target};
 use serde_json::json;
 
 use crate::{
@@ -44,7 +44,7 @@ async fn statuses() {
             "HTTP/1.1 307 Temporary Redirect\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n",
             Outcome::Retryable(Cause::Status(307)),
         ),
-        ("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", Outcome::Retryable(Cause::Status(400))),
+        ("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", Outcome::Rejected(Cause::Status(400))),
         ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", Outcome::Retryable(Cause::Unauthorized)),
         ("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", Outcome::Retryable(Cause::Overloaded)),
     ] {
@@ -196,7 +196,8 @@ async fn an_answer_before_the_whole_request_counts() {
     let target = target(&[&peer.url], json!({}));
     let large = payload(vec![b'x'; 20_000_000].leak());
     let report = target.deliver(&large).await;
-    assert_eq!(report, adapters::Report::all(Outcome::Retryable(Cause::TooLarge)));
+    let refused = Report::failed(Class::Record, Cause::TooLarge);
+    assert_eq!(report, Report { status: Some(413), ..refused });
 }
 
 #[tokio::test]
@@ -206,7 +207,7 @@ async fn an_operator_reads_what_was_answered_or_that_nothing_was() {
     let (log, guard) = Log::start();
     let refusing = target(&[&peer.url], json!({}));
     for _ in 0..3 {
-        assert_eq!(outcome(&refusing).await, Outcome::Retryable(Cause::Status(400)));
+        assert_eq!(outcome(&refusing).await, Outcome::Rejected(Cause::Status(400)));
     }
     let lines = log.lines();
     assert_eq!(lines.len(), 1, "one line, not one per request: {lines:?}");

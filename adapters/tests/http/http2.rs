@@ -163,7 +163,7 @@ async fn a_body_larger_than_the_windows_arrives_whole() {
     })
     .await;
     let report = target(&[&peer.url], json!({})).deliver(&payload(&[7; 1_000_000])).await;
-    assert_eq!(report, adapters::Report::all(Outcome::Delivered));
+    assert_eq!(report, adapters::Report::delivered(Some(200)));
     assert_eq!(*total.lock().unwrap(), 1_000_000);
 }
 

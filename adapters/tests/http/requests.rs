@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use adapters::{Outcome, Report, Target, http::Http};
+use adapters::{Report, Target, http::Http};
 use serde_json::{Value, json};
 
 use crate::peer::{OK, Peer, Request, config, header, payload, target};
@@ -23,7 +23,7 @@ async fn request(body: &'static [u8], settings: Value) -> Request {
     })
     .await;
     let report = target(&[&peer.url], settings).deliver(&payload(body)).await;
-    assert_eq!(report, Report::all(Outcome::Delivered));
+    assert_eq!(report, Report::delivered(Some(204)));
     seen.lock().unwrap().take().unwrap()
 }
 

@@ -195,6 +195,7 @@ pub(crate) fn sample_view(cluster_name: &str) -> View {
         health_error: 1,
         connections: 1,
         protocol: Some("h2"),
+        ..EndpointStats::default()
     };
     let metrics = Metrics::default();
     metrics.connection_opened();

@@ -6,6 +6,7 @@
 //! `x-note` (one that is accepted and has no effect by design, which is only mentioned),
 //! `x-refused` (a key or mode that cannot work here, and what to write instead),
 //! `x-alias` (another name of the key or mode), `x-tag-default` (the variant that is meant without a tag).
+//! `x-elsewhere` has hints about keys that only other variants know.
 //! Three more are for the reference: `x-ours` (not in the vendor's connector), `x-default` (a default
 //! that has no JSON form) and `x-kind` (what one may write, where the schema cannot say it).
 
@@ -31,7 +32,7 @@ mod tls;
 
 pub(crate) use batching::{BatchBody, Batching};
 pub(crate) use bin_transforms::{BinTransforms, Filter, FilterType, NameTransform, Regex};
-pub(crate) use destination::{Destination, SHARED_KEYS, Shared};
+pub(crate) use destination::{Destination, KINDS, Misfit, SHARED_KEYS, Shared, kind};
 pub(crate) use format::{AvroEncoding, DurableMember, Format, FormatMode, NO_JAVA_FORMAT, NO_XDR, NanPolicy};
 pub(crate) use logging::{LogFormat, Logging};
 pub(crate) use record_ordering::RecordOrdering;
@@ -181,6 +182,11 @@ pub(crate) struct Service {
     #[serde(default = "yes")]
     #[schemars(extend("x-ours" = true))]
     pub(crate) accept_client_writes: bool,
+    /// How many records at most are remembered that some of their destinations have and others not yet: those that XDR
+    /// ships again then go only where they are missing. 0 turns it off.
+    #[serde(default = "remember_partial_success")]
+    #[schemars(range(max = 100_000_000), extend("x-ours" = true))]
+    pub(crate) remember_partial_success: usize,
 }
 
 impl Default for Service {
@@ -202,6 +208,7 @@ impl Default for Service {
             http2_max_concurrent_streams: IgnoredAny,
             shutdown_grace_period: shutdown_grace_period(),
             accept_client_writes: yes(),
+            remember_partial_success: remember_partial_success(),
         }
     }
 }
@@ -284,6 +291,10 @@ fn max_frame_bytes() -> usize {
 
 fn shutdown_grace_period() -> u64 {
     10_000
+}
+
+fn remember_partial_success() -> usize {
+    100_000
 }
 
 fn yes() -> bool {

@@ -8,12 +8,13 @@ use std::{
     path::Path,
 };
 
-use adapters::{TargetConfig, http};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 mod batching;
 mod bin_transforms;
+mod dead_letter;
+mod destination;
 mod format;
 mod logging;
 mod routing;
@@ -22,14 +23,11 @@ mod tls;
 mod whole;
 
 use super::{
-    Config, Destination, Format, JsonRules, Namespace, NanPolicy, PortConfig, RecordOrdering, Sections,
-    file::{self, SHARED_KEYS, Shared},
+    Config, Format, JsonRules, Namespace, NanPolicy, PortConfig, RecordOrdering, Sections,
+    file::{self, Misfit},
     problem::{Findings, join, nearest, shorten},
     tree::Node,
 };
-
-/// XDR gives up on an answer after this long, whatever is configured.
-const XDR_TIMEOUT_MS: u64 = 10_000;
 
 /// Turns `value`, the part of `tree` that has the right shape, into a [`Config`].
 pub(crate) fn resolve(value: Value, tree: &Node, folder: &Path, findings: &mut Findings) -> Config {
@@ -67,51 +65,8 @@ impl Meaning<'_> {
         let logging = self.logging(file.logging);
         let jvm_compat = file.metrics.jvm_compat;
         let config = Config { service, destinations, root, namespaces, ports, logging, jvm_compat };
+        self.chains(&config);
         self.whole(&config);
-        config
-    }
-
-    fn destination(&mut self, name: &str, file: file::Destination) -> Option<Destination> {
-        let path = join("destinations", name);
-        let (mut shared, mut own) = (serde_json::Map::new(), serde_json::Map::new());
-        for (key, value) in file.0 {
-            match key.as_str() {
-                "type" => {}
-                key if SHARED_KEYS.contains(&key) => drop(shared.insert(key.to_owned(), value)),
-                _ => drop(own.insert(key, value)),
-            }
-        }
-        let shared: Shared = Self::typed(self.findings, self.tree, &path, Value::Object(shared))?;
-        let config: http::Config = Self::typed(self.findings, self.tree, &path, Value::Object(own))?;
-        let target = TargetConfig::Http(self.http(&path, config));
-        Some(Destination {
-            target,
-            workers: shared.workers,
-            max_attempts: shared.max_attempts,
-            max_queued: shared.max_request_queued_per_endpoint.get(),
-            dead_letter: None,
-        })
-    }
-
-    fn http(&mut self, path: &str, mut config: http::Config) -> http::Config {
-        if config.call_timeout >= XDR_TIMEOUT_MS {
-            let message = format!(
-                "{} ms reaches XDR's own limit of {XDR_TIMEOUT_MS} ms: calls are cut short to answer XDR in time",
-                config.call_timeout
-            );
-            self.warn(&join(path, "call-timeout"), message);
-        }
-        if let Some(tls) = &mut config.tls {
-            for file in [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file] {
-                *file = file.take().map(|file| self.folder.join(file));
-            }
-            tls.ciphers = self.ciphers(&join(path, "tls"), std::mem::take(&mut tls.ciphers));
-        }
-        for value in config.headers.values_mut() {
-            if let http::HeaderValue::File { file } = value {
-                *file = self.folder.join(&file);
-            }
-        }
         config
     }
 
@@ -210,7 +165,12 @@ impl Meaning<'_> {
         path: &str,
         value: Value,
     ) -> Option<T> {
-        match serde_path_to_error::deserialize::<_, T>(value) {
+        Self::accepted(findings, tree, path, serde_path_to_error::deserialize::<_, T>(value))
+    }
+
+    /// What was read, or a problem that says where it was not.
+    fn accepted<T>(findings: &mut Findings, tree: &Node, path: &str, read: Result<T, Misfit>) -> Option<T> {
+        match read {
             Ok(typed) => Some(typed),
             Err(e) => {
                 let inner = e.path().to_string();
@@ -233,6 +193,11 @@ impl Meaning<'_> {
     fn problem(&mut self, path: &str, message: impl Into<String>) {
         let line = if self.findings.full() { 0 } else { self.tree.line_of(path) };
         self.findings.problem(line, path, message);
+    }
+
+    fn note(&mut self, path: &str, message: impl Into<String>) {
+        let line = if self.findings.noted_enough() { 0 } else { self.tree.line_of(path) };
+        self.findings.note(line, path, message);
     }
 
     fn warn(&mut self, path: &str, message: impl Into<String>) {

@@ -96,6 +96,11 @@ impl Findings {
         self.warnings.len() > MAX_FINDINGS
     }
 
+    /// And for notes.
+    pub(crate) fn noted_enough(&self) -> bool {
+        self.notes.len() > MAX_FINDINGS
+    }
+
     /// The notes so far, in line order.
     pub(crate) fn notes(&self) -> Vec<Problem> {
         self.in_order(self.notes.clone())

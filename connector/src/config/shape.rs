@@ -197,6 +197,9 @@ impl<'s> Shape<'s, '_> {
     }
 
     fn unknown(&mut self, entry: &Entry, schema: &'s Value, path: &str) {
+        if let Some(hint) = schema["x-elsewhere"][entry.key.replace('_', "-")].as_str() {
+            return self.findings.problem(entry.line, path, format!("unknown key; {hint}"));
+        }
         let known: Vec<&str> = properties(schema)
             .flat_map(|(key, property)| [Some(key), property.get("x-alias").and_then(Value::as_str)])
             .flatten()
@@ -380,7 +383,7 @@ impl<'s> Shape<'s, '_> {
 }
 
 /// Definitions of the schema, and where they stand in words; "" is the file itself.
-const HOMES: [(&str, &str); 15] = [
+const HOMES: [(&str, &str); 16] = [
     ("", "at the top level"),
     ("Namespace", "in a namespace"),
     ("Sections", "in a set"),
@@ -390,6 +393,7 @@ const HOMES: [(&str, &str); 15] = [
     ("Destination", "in a destination"),
     ("HealthCheck", "in `health-check` of a destination"),
     ("Tls", "in `tls` of a destination"),
+    ("AwsWebIdentity", "in `aws-web-identity` of `token`"),
     ("ServerTls", "in `tls` of `service` or of `service.manage`"),
     ("Batching", "in `batching`"),
     ("BinTransforms", "in `bin-transforms`"),

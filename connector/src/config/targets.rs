@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 
 use adapters::{
-    SharedTarget, TargetConfig, http,
+    SharedTarget, TargetConfig, credentials, http,
     tls::{Identity, date_complaint},
 };
 
 use super::{
     Config,
     problem::{Findings, join},
+    settings::{headers_mut, http_settings, http_settings_mut},
     tree::Node,
 };
 use crate::tls::{Acceptor, Side};
@@ -28,7 +29,7 @@ pub(crate) fn build(config: &Config, tree: &Node, findings: &mut Findings) -> BT
         for _ in 0..MAX_ROUNDS {
             match settings.clone().build(name) {
                 Ok(target) if whole => {
-                    if let TargetConfig::Http(http) = &destination.target {
+                    if let Some(http) = http_settings(&destination.target) {
                         let file = http.tls.as_ref().and_then(|tls| tls.certificate_file.as_deref());
                         let path = format!("{}.tls.certificate-file", join("destinations", name));
                         dates(file.and_then(Identity::read).as_ref(), &path, tree, findings);
@@ -80,22 +81,58 @@ fn dates(identity: Option<&Identity>, path: &str, tree: &Node, findings: &mut Fi
     }
 }
 
-/// Replaces the setting `key` by something harmless. False when that is not known how.
+/// Replaces the setting `key` by something harmless. False when that is not known how, or changes nothing.
 fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
-    let TargetConfig::Http(http) = settings else { return false };
     let (first, rest) = key.split_once(['.', '[']).unwrap_or((key, ""));
+    if first == "headers" {
+        let Some(headers) = headers_mut(settings) else { return false };
+        // A name may hold anything, a dot too; what follows it says where the value comes from.
+        let before = headers.len();
+        headers.retain(|name, _| rest != name && !rest.starts_with(&format!("{name}.")));
+        return headers.len() < before;
+    }
+    if let Some(http) = http_settings_mut(settings)
+        && set_aside_http(http, first, rest)
+    {
+        return true;
+    }
+    let gone = |setting: &mut Option<String>| setting.take().is_some();
+    match (settings, first) {
+        (TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws), "service") => {
+            gone(&mut aws.service)
+        }
+        (TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws), _) => {
+            set_aside_credentials(&mut aws.credentials, first)
+        }
+        (TargetConfig::AwsAlb(alb), "token") => alb.token.take().is_some(),
+        (TargetConfig::AwsAlb(alb), _) => set_aside_credentials(&mut alb.credentials, first),
+        (TargetConfig::AwsLambda(lambda), "endpoint-url") => gone(&mut lambda.endpoint_url),
+        (TargetConfig::AwsLambda(lambda), "qualifier") => gone(&mut lambda.qualifier),
+        (TargetConfig::AwsLambda(lambda), "function-name") => {
+            std::mem::replace(&mut lambda.function_name, HARMLESS_NAME.to_owned()) != HARMLESS_NAME
+        }
+        (TargetConfig::AwsLambda(lambda), _) => {
+            let lists = [
+                ("http-success-status-codes", &mut lambda.http_success_status_codes),
+                ("http-permanent-status-codes", &mut lambda.http_permanent_status_codes),
+                ("retry-on", &mut lambda.retry_on),
+                ("reject-on", &mut lambda.reject_on),
+            ];
+            set_aside_list(lists, first) || set_aside_credentials(&mut lambda.credentials, first)
+        }
+        (TargetConfig::GcpFunctions(gcp), "audience") => gone(&mut gcp.audience),
+        (TargetConfig::GcpFunctions(gcp), "impersonate") => gone(&mut gcp.impersonate),
+        _ => false,
+    }
+}
+
+fn set_aside_http(http: &mut http::Config, first: &str, rest: &str) -> bool {
     match (first, &mut http.tls) {
         ("urls", _) => {
             let url = rest.trim_end_matches(']').parse().ok().and_then(|n: usize| http.urls.get_mut(n));
             let Some(url) = url.filter(|url| *url != HARMLESS_URL) else { return false };
             *url = HARMLESS_URL.to_owned();
             true
-        }
-        ("headers", _) => {
-            // A name may hold anything, a dot too; what follows it says where the value comes from.
-            let before = http.headers.len();
-            http.headers.retain(|name, _| rest != name && !rest.starts_with(&format!("{name}.")));
-            http.headers.len() < before
         }
         ("tls", Some(tls)) if rest == "ca-file" && tls.ca_file.is_some() => {
             tls.ca_file = None;
@@ -113,10 +150,34 @@ fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
             let off = http::HealthCheck { enabled: false, ..http::HealthCheck::default() };
             std::mem::replace(&mut http.health_check, off).enabled
         }
-        _ => false,
+        _ => set_aside_list(
+            [
+                ("http-success-status-codes", &mut http.http_success_status_codes),
+                ("http-permanent-status-codes", &mut http.http_permanent_status_codes),
+                ("retry-on", &mut http.retry_on),
+                ("reject-on", &mut http.reject_on),
+            ],
+            first,
+        ),
     }
 }
 
+fn set_aside_list(lists: [(&str, &mut Vec<u16>); 4], key: &str) -> bool {
+    lists.into_iter().any(|(name, list)| name == key && !std::mem::take(list).is_empty())
+}
+
+fn set_aside_credentials(credentials: &mut credentials::Config, key: &str) -> bool {
+    let setting = match key {
+        "region" => &mut credentials.region,
+        "profile" => &mut credentials.profile,
+        "role-arn" => &mut credentials.role_arn,
+        "external-id" => &mut credentials.external_id,
+        _ => return false,
+    };
+    setting.take().is_some()
+}
+
+const HARMLESS_NAME: &str = "f";
 const HARMLESS_URL: &str = "http://localhost/";
 
 #[cfg(test)]

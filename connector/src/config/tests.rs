@@ -11,6 +11,7 @@ use crate::{
     route::{Route, Router},
 };
 
+mod destinations;
 mod sections;
 
 const EVERY_KEY: &str = include_str!("../../../tests/fixtures/config/good/every-key.yml");
@@ -38,6 +39,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(service.receive_buffer_bytes, Some(131_072));
     assert_eq!(service.shutdown_grace, Duration::from_millis(2500));
     assert!(!service.accept_client_writes);
+    assert_eq!(service.remember_partial_success, 1000);
     let manage = service.manage.as_ref().unwrap();
     assert_eq!(
         (manage.ports.as_slice(), manage.addresses.as_slice()),
@@ -47,6 +49,7 @@ fn every_key_arrives_where_it_belongs() {
     let destination = &config.destinations["all"];
     assert_eq!(destination.workers.map(NonZeroUsize::get), Some(7));
     assert_eq!((destination.max_attempts, destination.max_queued), (2, 10));
+    assert_eq!(destination.dead_letter, Some(DeadLetter::To("letters".to_owned())));
     let http = http(&config, "all");
     assert_eq!(http.urls, ["https://a.example/x", "https://b.example/x"]);
     assert_eq!((http.protocol, http.compression), (Protocol::Http1, Compression::Gzip));
@@ -56,6 +59,9 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(http.http2_max_concurrent_streams.get(), 50);
     assert_eq!(http.http_success_status_codes, [200, 409]);
     assert_eq!(http.http_permanent_status_codes, [400]);
+    assert_eq!((http.retry_on.as_slice(), http.reject_on.as_slice()), (&[404][..], &[410][..]));
+    assert!(http.partial_response);
+    assert_eq!(http.max_request_bytes.map(NonZeroUsize::get), Some(100_000));
     assert!(matches!(&http.headers["X-Number"], HeaderValue::Plain(text) if text == "7"));
     assert!(matches!(&http.headers["Authorization"], HeaderValue::Env { env } if env == "ESP_TEST_TOKEN"));
     assert!(matches!(&http.headers["X-Long"], HeaderValue::Value { value } if value == "here too"));
@@ -89,12 +95,14 @@ fn what_is_absent_has_the_documented_default() {
         assert_eq!(service.max_concurrent_bytes.get(), 64 << 20);
         assert_eq!(service.max_frame_bytes, 16 << 20);
         assert_eq!(service.shutdown_grace, Duration::from_secs(10));
+        assert_eq!(service.remember_partial_success, 100_000);
         assert!(service.ack_buffering && service.accept_client_writes && service.manage.is_none());
     }
     let root = &config.root;
     assert!(root.batching.is_none() && root.bin_transforms.is_none() && root.record_ordering.is_none());
     let destination = &config.destinations["receiver"];
     assert_eq!((destination.workers, destination.max_attempts, destination.max_queued), (None, 5, 32_768));
+    assert_eq!(destination.dead_letter, None);
     let http = http(&config, "receiver");
     assert_eq!((http.call_timeout, http.connect_timeout, http.connection_ttl), (1000, 300, -1));
     // The schema is told these two by hand: the reference must not drift from the adapter.

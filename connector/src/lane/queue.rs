@@ -3,7 +3,8 @@
 //! One version of a record is on its way at a time; later versions of the same record wait behind it, in order,
 //! and everything else goes in parallel. A record that failed is parked until it is due again and delays
 //! only its own later versions. Whatever may go goes in the order of the deadlines, so that a record with many
-//! versions does not get ahead of those that came before them. Pure: the clock is an argument.
+//! versions does not get ahead of those that came before them. Requests that failed may come back in halves, and a record
+//! that fails alone goes alone. Pure: the clock is an argument.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -14,7 +15,7 @@ use std::{
 use adapters::Outcome;
 use foldhash::fast::RandomState;
 
-use super::{group::Group, job::Job, timed::Timed};
+use super::{group::Group, job::Job, suspects::Suspects, timed::Timed};
 use crate::{batch::BatchPolicy, notification::RecordId};
 
 /// Jobs of one lane that are not finished. Those in flight are only counted.
@@ -27,6 +28,12 @@ pub(super) struct Queue {
     groups: Vec<Group>,
     /// Groups that have any.
     busy: Vec<usize>,
+    /// Requests that stay as they are: parts of one that failed, and records that go alone. By their first deadline.
+    apart: Timed<Vec<Job>>,
+    /// How many of those are in flight, and may be: records that are known to fail must not take every worker.
+    apart_running: usize,
+    apart_max: usize,
+    suspects: Suspects,
     /// Every record with a job that may go, is parked or in flight, and the later versions behind it.
     records: HashMap<RecordId, VecDeque<Job>, RandomState>,
     /// Jobs that wait for another attempt, by when it is due.
@@ -59,18 +66,24 @@ pub(super) enum Pushed {
 pub(super) struct Taken {
     /// The batch policy of its jobs.
     pub(super) policy: usize,
+    /// Whether nothing else may go with them.
+    pub(super) apart: bool,
     /// Whether there is more to do that nobody was called for.
     pub(super) more: bool,
 }
 
 impl Queue {
-    pub(super) fn new(policies: Arc<[BatchPolicy]>) -> Self {
+    pub(super) fn new(policies: Arc<[BatchPolicy]>, now: Instant) -> Self {
         let groups = policies.iter().map(|_| Group::default()).collect();
         Self {
             policies,
             batch_max: usize::MAX,
             groups,
             busy: Vec::new(),
+            apart: Timed::default(),
+            apart_running: 0,
+            apart_max: usize::MAX,
+            suspects: Suspects::new(now),
             records: HashMap::default(),
             parked: Timed::default(),
             alarm: None,
@@ -84,6 +97,16 @@ impl Queue {
     /// Sets the most records in a request, however many a policy allows; at least one. Ask for calls afterwards.
     pub(super) fn limit_batches(&mut self, batch_max: usize) {
         self.batch_max = batch_max;
+    }
+
+    /// Sets the most requests in flight of those that stay as they are; at least one.
+    pub(super) fn limit_apart(&mut self, apart_max: usize) {
+        self.apart_max = apart_max.max(1);
+    }
+
+    /// What is held against records that failed.
+    pub(super) fn suspects(&mut self) -> &mut Suspects {
+        &mut self.suspects
     }
 
     /// Whether a request of a group could go now.
@@ -113,6 +136,10 @@ impl Queue {
             }
             Entry::Vacant(free) => {
                 free.insert(VecDeque::new());
+                if self.suspects.is_isolated(&job.record) {
+                    self.apart.push(job.deadline, vec![job]);
+                    return Pushed::Work;
+                }
                 let (index, policy) = (job.policy, &self.policies[job.policy]);
                 let flush_at = policy.flush_at(job.entered, job.deadline);
                 // Who could share a request with others relies on the call that was made for the first of them.
@@ -133,16 +160,39 @@ impl Queue {
         while batch.is_empty() {
             let may_go = |index: &&usize| self.may_go(**index, now);
             let first = |index: &&usize| self.groups[**index].head().map(|head| head.deadline);
-            let policy = *self.busy.iter().filter(may_go).min_by_key(first)?;
-            self.fill(policy, now, batch);
-            if !batch.is_empty() {
+            let group = self.busy.iter().filter(may_go).min_by_key(first).copied();
+            let apart = self.apart.first().filter(|_| self.apart_may_go()).map(|(deadline, _)| deadline);
+            let apart = apart.is_some_and(|apart| group.is_none_or(|group| Some(apart) <= first(&&group)));
+            match group {
+                _ if apart => self.fill_apart(now, batch),
+                Some(policy) => self.fill(policy, now, batch),
+                None => return None,
+            }
+            if let Some(policy) = batch.first().map(|job| job.policy) {
                 self.in_flight += batch.len();
-                self.groups[policy].request_started();
-                self.flush_later(policy, now);
-                return Some(Taken { policy, more: self.has_more_to_go(now) });
+                if apart {
+                    self.apart_running += 1;
+                } else {
+                    self.groups[policy].request_started();
+                    self.flush_later(policy, now);
+                }
+                return Some(Taken { policy, apart, more: self.has_more_to_go(now) });
             }
         }
         None
+    }
+
+    /// The next of the requests that stay as they are, without what need not go any more.
+    fn fill_apart(&mut self, now: Instant, batch: &mut Vec<Job>) {
+        for job in self.apart.pop().into_iter().flatten() {
+            if !job.is_wanted(now) {
+                self.finish(&job, now);
+            } else if self.is_overtaken(&job) {
+                self.give_way(job, now);
+            } else {
+                batch.push(job);
+            }
+        }
     }
 
     fn fill(&mut self, index: usize, now: Instant, batch: &mut Vec<Job>) {
@@ -172,10 +222,25 @@ impl Queue {
     /// Whether a request could go now that nobody was called for. New jobs that go alone each had their own call; later
     /// versions of records had none, and many may have become ready together.
     fn has_more_to_go(&self, now: Instant) -> bool {
-        self.busy.iter().any(|&index| {
-            (self.policies[index].records_max > 1 || self.groups[index].has_delayed())
-                && self.may_go(index, now)
-        })
+        self.apart_may_go()
+            || self.busy.iter().any(|&index| {
+                (self.policies[index].records_max > 1 || self.groups[index].has_delayed())
+                    && self.may_go(index, now)
+            })
+    }
+
+    /// Whether any request could go now, whoever was called for it.
+    pub(super) fn has_any_to_go(&self, now: Instant) -> bool {
+        self.apart_may_go() || self.busy.iter().any(|&index| self.may_go(index, now))
+    }
+
+    fn apart_may_go(&self) -> bool {
+        self.apart_running < self.apart_max && self.apart.len() > 0
+    }
+
+    /// Whether jobs of a policy can share requests.
+    pub(super) fn is_batching(&self, policy: usize) -> bool {
+        self.policies[policy].records_max > 1
     }
 
     /// Busy groups whose jobs can share requests.
@@ -183,10 +248,43 @@ impl Queue {
         self.busy.iter().copied().filter(|&index| self.policies[index].records_max > 1)
     }
 
-    /// A request of `jobs` jobs ended; each of them is finished or parked next.
-    pub(super) fn request_ended(&mut self, policy: usize, jobs: usize) {
-        self.groups[policy].request_ended();
+    /// A request of `jobs` jobs ended; each of them is finished, parked or split next.
+    pub(super) fn request_ended(&mut self, taken: Taken, jobs: usize) {
+        if taken.apart {
+            self.apart_running -= 1;
+        } else {
+            self.groups[taken.policy].request_ended();
+        }
         self.in_flight -= jobs;
+    }
+
+    /// Sends jobs of a request that failed again, in halves. Their records stay busy.
+    pub(super) fn split(&mut self, mut jobs: Vec<Job>) {
+        let rest = jobs.split_off(jobs.len().div_ceil(2));
+        for half in [jobs, rest] {
+            if let Some(deadline) = half.iter().map(|job| job.deadline).min() {
+                self.apart.push(deadline, half);
+            }
+        }
+    }
+
+    /// Takes out every job that is not in flight.
+    pub(super) fn drain(&mut self) -> Vec<Job> {
+        let mut drained = Vec::with_capacity(self.waiting());
+        for group in &mut self.groups {
+            drained.extend(std::iter::from_fn(|| group.pop()));
+        }
+        drained.extend(std::iter::from_fn(|| self.parked.pop()));
+        drained.extend(std::iter::from_fn(|| self.apart.pop()).flatten());
+        self.busy.clear();
+        for index in 0..drained.len() {
+            drained.extend(self.records.remove(&drained[index].record).into_iter().flatten());
+        }
+        // Of those in flight only the later versions.
+        self.records.values_mut().for_each(|waiting| drained.extend(waiting.drain(..)));
+        self.held -= drained.len();
+        self.held_bytes -= drained.iter().map(|job| job.piece.len()).sum::<usize>();
+        drained
     }
 
     /// Lets the next version of a record go, after `job` is done with.
@@ -200,8 +298,16 @@ impl Queue {
         let Some(waiting) = self.records.get_mut(record) else { return };
         let Some(next) = waiting.pop_front() else { return drop(self.records.remove(record)) };
         let index = next.policy;
-        self.enter(index, |group| group.push_delayed(next));
+        self.enter_again(next);
         self.flush_later(index, now);
+    }
+
+    /// Lets a job go that had to wait.
+    fn enter_again(&mut self, job: Job) {
+        if self.suspects.is_isolated(&job.record) {
+            return self.apart.push(job.deadline, vec![job]);
+        }
+        self.enter(job.policy, |group| group.push_delayed(job));
     }
 
     /// Sees to it that what cannot go yet goes in time, where no push told of it.
@@ -261,8 +367,9 @@ impl Queue {
         let mut alone = 0;
         while self.parked.first().is_some_and(|(due, _)| due <= now) {
             let Some(job) = self.parked.pop() else { break };
-            alone += usize::from(self.policies[job.policy].records_max == 1);
-            self.enter(job.policy, |group| group.push_delayed(job));
+            let apart = self.suspects.is_isolated(&job.record);
+            alone += usize::from(apart || self.policies[job.policy].records_max == 1);
+            self.enter_again(job);
         }
         alone + self.batching().filter(|&index| self.may_go(index, now)).count()
     }

@@ -1,30 +1,58 @@
-//! What the log says of records that a destination does not take: those that it refuses, and that there are too many.
+//! What the log says of a destination that does not take records: which records, and what to do about it.
 //!
-//! Why it cannot be reached, or does not answer, is told by what delivers.
+//! No line says what is in a record, and so none repeats a destination's own words, which may. Why it cannot be reached,
+//! or does not answer, is told by what delivers.
 
 use std::time::{Duration, Instant};
 
-use adapters::{Cause, Outcome};
-use tracing::warn;
+use adapters::{Cause, Class};
+use tracing::{debug, error, info, warn};
 
-use crate::{logging::SharedLimited, notification::RecordId};
+use super::{gate::Change, job::Job};
+use crate::logging::SharedLimited;
 
 /// At most one line about refused records in this time: XDR ships them again for ever.
 const REFUSED_LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// The same for a full lane: every connection finds that out for itself.
-const FULL_LOG_EVERY: Duration = Duration::from_secs(10);
+/// The same for what is about the destination as a whole: every connection and every request finds that out for itself.
+const DESTINATION_LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The lines of one destination.
 #[derive(Debug)]
 pub(super) struct Told {
     refused: SharedLimited,
+    lost: SharedLimited,
     full: SharedLimited,
+    holds: SharedLimited,
+    shut: SharedLimited,
+    throttled: SharedLimited,
+    split: SharedLimited,
+}
+
+/// What became of a record that no retry can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// XDR is told not to ship it again.
+    GivenUp,
+    /// It goes to the dead letters.
+    DeadLetter,
+    /// It is refused for now, again and again.
+    Held,
 }
 
 impl Default for Told {
     fn default() -> Self {
-        Self { refused: SharedLimited::new(REFUSED_LOG_EVERY), full: SharedLimited::new(FULL_LOG_EVERY) }
+        let record = || SharedLimited::new(REFUSED_LOG_EVERY);
+        let destination = || SharedLimited::new(DESTINATION_LOG_EVERY);
+        Self {
+            refused: record(),
+            lost: record(),
+            full: destination(),
+            holds: destination(),
+            shut: destination(),
+            throttled: destination(),
+            split: destination(),
+        }
     }
 }
 
@@ -41,43 +69,162 @@ impl Told {
         }
     }
 
-    /// A record ended with `outcome`, after `attempts`; the last request held `records`.
-    pub(super) fn undelivered(
+    /// A request ended. `holds` says that no other goes before an operator acted, but for one that asks.
+    pub(super) fn ended(
         &self,
         destination: &str,
-        record: &RecordId,
-        outcome: Outcome,
-        (attempts, records): (u32, usize),
+        class: Class,
+        status: Option<u16>,
+        holds: bool,
         now: Instant,
     ) {
-        let namespace = record.namespace().escape_ascii();
-        let digest = record.digest();
-        match outcome {
-            // Every one gets its line: XDR does not ship it again, so this names what was given up.
-            Outcome::Rejected(cause) => warn!(
+        let Some(what) = what_to_do(class, status) else { return };
+        if let Some(suppressed) = self.holds.allow(now) {
+            let class = class.as_str();
+            error!(
                 destination,
-                %namespace,
-                %digest,
-                %cause,
-                records,
-                "the destination refused a record for good (http-permanent-status-codes); it is given up"
-            ),
-            Outcome::Retryable(cause) if is_about_the_record(cause) => {
-                if let Some(suppressed) = self.refused.allow(now) {
+                class,
+                status,
+                ready = !holds,
+                suppressed,
+                "{what}; its records are kept, and nothing is lost"
+            );
+        }
+    }
+
+    /// The destination gets fewer requests, or more again.
+    pub(super) fn changed(
+        &self,
+        destination: &str,
+        change: Change,
+        class: Class,
+        status: Option<u16>,
+        now: Instant,
+    ) {
+        let ms = |duration: Duration| duration.as_millis() as u64;
+        let class = class.as_str();
+        match change {
+            Change::Opened(after) => {
+                info!(destination, after_ms = ms(after), "the destination takes records again");
+            }
+            Change::Shut(pause) => {
+                if let Some(suppressed) = self.shut.allow(now) {
                     warn!(
                         destination,
-                        %namespace,
-                        %digest,
-                        %cause,
-                        attempts,
-                        records,
+                        class,
+                        status,
+                        pause_ms = ms(pause),
                         suppressed,
-                        "the destination refuses a record, or one that is sent with it; XDR ships it again"
+                        "the destination takes nothing: one request at a time asks again"
                     );
                 }
             }
-            Outcome::Retryable(_) | Outcome::Delivered => {}
+            Change::Throttled(pause, limit) => {
+                if let Some(suppressed) = self.throttled.allow(now) {
+                    warn!(
+                        destination,
+                        status,
+                        pause_ms = ms(pause),
+                        limit,
+                        suppressed,
+                        "the destination asks for less: it gets fewer requests at once"
+                    );
+                }
+            }
         }
+    }
+
+    /// A request of several records is sent again in parts, to find the one that it fails of.
+    pub(super) fn split(
+        &self,
+        destination: &str,
+        records: usize,
+        class: Class,
+        status: Option<u16>,
+        now: Instant,
+    ) {
+        if let Some(suppressed) = self.split.allow(now) {
+            let class = class.as_str();
+            info!(
+                destination,
+                records, class, status, suppressed, "a request failed and is sent again in halves"
+            );
+        }
+    }
+
+    /// A record was not delivered, and XDR is told to ship it again; the last request held `records`.
+    pub(super) fn later(&self, destination: &str, job: &Job, cause: Cause, records: usize, now: Instant) {
+        if !is_about_the_record(cause) {
+            return;
+        }
+        if let Some(suppressed) = self.refused.allow(now) {
+            warn!(
+                destination,
+                namespace = %job.record.namespace().escape_ascii(),
+                digest = %job.record.digest(),
+                %cause,
+                attempts = job.attempts,
+                records,
+                suppressed,
+                "the destination refuses a record, or one that is sent with it; XDR ships it again"
+            );
+        }
+    }
+
+    /// No retry can help a record.
+    pub(super) fn lost(
+        &self,
+        destination: &str,
+        job: &Job,
+        cause: Cause,
+        status: Option<u16>,
+        lost: Lost,
+        now: Instant,
+    ) {
+        let namespace = job.record.namespace().escape_ascii();
+        let (digest, attempts) = (job.record.digest(), job.attempts);
+        // Every one that is given up gets its line: XDR does not ship it again, so this names it.
+        let suppressed = if lost == Lost::GivenUp { Some(0) } else { self.lost.allow(now) };
+        match (lost, suppressed) {
+            (Lost::GivenUp, _) => warn!(
+                destination, %namespace, %digest, %cause, status, attempts,
+                "the destination refused a record for good; it is given up, as configured"
+            ),
+            (Lost::DeadLetter, Some(suppressed)) => warn!(
+                destination, %namespace, %digest, %cause, status, attempts, suppressed,
+                "no retry can help a record; it goes to the dead letters"
+            ),
+            (Lost::Held, Some(suppressed)) => warn!(
+                destination, %namespace, %digest, %cause, status, attempts, suppressed,
+                "no retry can help a record; it is held, and XDR ships it again and again: \
+                 correct the consumer or the record, or configure dead-letter"
+            ),
+            (Lost::DeadLetter | Lost::Held, None) => {
+                debug!(destination, %namespace, %digest, %cause, status, attempts, "no retry can help a record");
+            }
+        }
+    }
+}
+
+/// What keeps a destination from taking anything, and what helps; `None` where no operator is needed.
+pub(crate) fn what_to_do(class: Class, status: Option<u16>) -> Option<&'static str> {
+    match (class, status) {
+        (Class::Credentials, _) => Some(
+            "the destination does not accept the connector's credentials: correct them, or what they may be used for",
+        ),
+        (Class::Hold, Some(300..=399)) => {
+            Some("the destination redirects, which is never followed: configure the final address")
+        }
+        (Class::Hold, Some(403)) => {
+            Some("the destination forbids what the connector does: grant it the permission")
+        }
+        (Class::Hold, Some(404 | 410 | 421)) => {
+            Some("the destination does not exist at this address: correct the address, or create it")
+        }
+        (Class::Hold, _) => {
+            Some("the destination takes nothing in this way: correct its settings, or the consumer")
+        }
+        _ => None,
     }
 }
 
@@ -92,76 +239,4 @@ fn is_about_the_record(cause: Cause) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
-    use super::*;
-    use crate::notification::Digest;
-
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            io::Write::write(&mut *self.0.lock().unwrap(), bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn logged(test: impl FnOnce()) -> Vec<String> {
-        let written = Written::default();
-        let writer = written.clone();
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(lines, test);
-        let bytes = written.0.lock().unwrap();
-        std::str::from_utf8(&bytes).unwrap().lines().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn records_are_named_and_what_is_given_up_is_never_left_out() {
-        let told = Told::default();
-        let start = Instant::now();
-        let record = RecordId::new(b"shop", Digest([7; 20]));
-        let lines = logged(|| {
-            let say = |outcome, seconds| {
-                let now = start + Duration::from_secs(seconds);
-                told.undelivered("orders", &record, outcome, (5, 3), now);
-            };
-            for cause in [Cause::Timeout, Cause::Unreachable, Cause::Overloaded, Cause::Unauthorized] {
-                say(Outcome::Retryable(cause), 0);
-            }
-            say(Outcome::Delivered, 0);
-            for seconds in [0, 1, 5] {
-                say(Outcome::Retryable(Cause::Status(400)), seconds);
-            }
-            for _ in 0..2 {
-                say(Outcome::Rejected(Cause::TooLarge), 5);
-            }
-        });
-        let names = "destination=\"orders\" namespace=shop digest=0707070707070707070707070707070707070707";
-        assert_eq!(lines.len(), 4, "{lines:#?}");
-        assert!(lines.iter().all(|line| line.contains(names)), "{lines:#?}");
-        assert!(lines[0].contains("cause=status 400 attempts=5 records=3 suppressed=0"), "{lines:#?}");
-        assert!(lines[1].contains("suppressed=1"), "{lines:#?}");
-        assert!(lines[2..].iter().all(|line| line.contains("given up")), "{lines:#?}");
-    }
-
-    #[test]
-    fn a_full_lane_is_told_once_and_not_by_every_connection() {
-        let told = Told::default();
-        let start = Instant::now();
-        let lines = logged(|| {
-            for seconds in [0, 0, 0, 10] {
-                told.full("orders", 32, start + Duration::from_secs(seconds));
-            }
-        });
-        assert_eq!(lines.len(), 2, "{lines:#?}");
-        assert!(lines[1].contains("destination=\"orders\" capacity=32 suppressed=2"), "{lines:#?}");
-    }
-}
+mod tests;

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     num::NonZeroUsize,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,7 @@ use esp_connector::config::{Batching, Config, DeadLetter, Destination, RecordOrd
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
-    dead_letter::Places,
+    dead_letter::{DeadLetters, Places},
     delivered::Delivered,
     lane::{self, Lane},
     logging::SharedLimited,
@@ -38,6 +41,8 @@ type Script = dyn Fn(String, usize) -> BoxFuture<'static, Report> + Send + Sync;
 /// A target that does what a closure says: it gets the body and how many requests came before.
 pub struct Scripted {
     concurrency: usize,
+    concurrency_start: AtomicUsize,
+    body_bytes_max: AtomicUsize,
     script: Box<Script>,
     seen: Mutex<Vec<(String, Instant)>>,
 }
@@ -72,7 +77,25 @@ impl Scripted {
     {
         let script =
             Box::new(move |body, index| -> BoxFuture<'static, Report> { Box::pin(script(body, index)) });
-        Arc::new(Self { concurrency, script, seen: Mutex::default() })
+        Arc::new(Self {
+            concurrency,
+            concurrency_start: AtomicUsize::new(concurrency),
+            body_bytes_max: AtomicUsize::new(usize::MAX),
+            script,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Begins with so many requests at once.
+    pub fn starting_with(self: Arc<Self>, requests: usize) -> Arc<Self> {
+        self.concurrency_start.store(requests, Ordering::Relaxed);
+        self
+    }
+
+    /// Takes no larger bodies.
+    pub fn taking(self: Arc<Self>, body_bytes_max: usize) -> Arc<Self> {
+        self.body_bytes_max.store(body_bytes_max, Ordering::Relaxed);
+        self
     }
 
     /// Bodies in the order their requests began.
@@ -97,6 +120,14 @@ impl Target for Scripted {
     fn concurrency(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.concurrency).unwrap()
     }
+
+    fn concurrency_start(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.concurrency_start.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn body_bytes_max(&self, _: &str) -> usize {
+        self.body_bytes_max.load(Ordering::Relaxed)
+    }
 }
 
 /// Settings a test may want to differ.
@@ -106,13 +137,15 @@ pub struct Setup {
     pub window_bytes: usize,
     pub attempts_max: u32,
     pub held_max: usize,
+    pub dead_letters: DeadLetters,
+    pub give_up_on: Vec<u16>,
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
     pub format: Format,
     /// To all targets unless something is here; they are called `target-0` and so on.
     pub routing: Option<Routing>,
-    /// What becomes of the dead letters of each target; of all others they are given up.
-    pub dead_letters: Vec<Option<DeadLetter>>,
+    /// What becomes of the dead letters of each target, where it is not `dead_letters`.
+    pub places: Vec<Option<DeadLetter>>,
     /// Records of which partial success is remembered.
     pub remember: usize,
 }
@@ -125,6 +158,8 @@ impl Setup {
             window_bytes: 64 << 20,
             attempts_max: 1,
             held_max: 32_768,
+            dead_letters: DeadLetters::Drop,
+            give_up_on: Vec::new(),
             batching: None,
             record_ordering: None,
             format: Format::FlatJson {
@@ -133,7 +168,7 @@ impl Setup {
                 rules: JsonRules::default(),
             },
             routing: None,
-            dead_letters: Vec::new(),
+            places: Vec::new(),
             remember: 1_000,
         }
     }
@@ -165,7 +200,7 @@ impl Setup {
         let mut config = Config::default();
         let names: Vec<String> = (0..self.targets.len()).map(|index| format!("target-{index}")).collect();
         for (index, name) in names.iter().enumerate() {
-            let dead_letter = self.dead_letters.get(index).cloned().unwrap_or(Some(DeadLetter::Drop));
+            let dead_letter = self.places.get(index).cloned().flatten();
             config.destinations.insert(name.clone(), Destination { dead_letter, ..unused_destination() });
         }
         config.root = Sections {
@@ -192,11 +227,16 @@ impl Setup {
                     held_max: self.held_max,
                     held_bytes_max: self.window_bytes,
                     retry: RetryPolicy::new(self.attempts_max),
+                    give_up_on: self.give_up_on.clone(),
                 };
                 let policies = Arc::clone(router.batch_policies());
                 let now = Instant::now().into_std();
-                let letters = places.dead_letters(config.destinations[&name].dead_letter.as_ref());
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, letters, now);
+                let setting = config.destinations[&name].dead_letter.as_ref();
+                let dead_letters = match setting {
+                    Some(setting) => places.dead_letters(Some(setting)),
+                    None => self.dead_letters.clone(),
+                };
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, dead_letters, now);
                 places.open(&lane);
                 lane.start(&mut tasks);
                 lane

@@ -37,7 +37,7 @@ async fn two_versions_of_a_record_are_never_on_their_way_together() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_version_goes_again_before_the_next_one() {
     let target = Scripted::new(4, |_, index| async move {
-        if index < 2 { Outcome::Retryable(Cause::Overloaded) } else { Outcome::Delivered }
+        if index < 2 { Outcome::Retryable(Cause::Status(503)) } else { Outcome::Delivered }
     });
     let mut setup = Setup::to([target.clone()]);
     setup.attempts_max = 5;
@@ -84,7 +84,7 @@ async fn one_request_in_twenty_failing_costs_less_than_a_tenth_of_the_rate() {
             pause(2).await;
             // Spread, because retries tend to come first in a round of sixteen.
             if failing && (index as u32).wrapping_mul(0x9e37_79b9) % 20_000 < 1_000 {
-                Outcome::Retryable(Cause::Overloaded)
+                Outcome::Retryable(Cause::Status(503))
             } else {
                 Outcome::Delivered
             }
@@ -124,7 +124,7 @@ async fn a_record_that_fails_alone_is_refused_soon_and_one_of_many_slowly() {
         let target = Scripted::new(4, move |body, _| async move {
             pause(1).await;
             let fails = everything_fails || n_of(&body) == 100;
-            if fails { Outcome::Retryable(Cause::Overloaded) } else { Outcome::Delivered }
+            if fails { Outcome::Retryable(Cause::Status(503)) } else { Outcome::Delivered }
         });
         let mut setup = Setup::to([target]);
         setup.attempts_max = 2;

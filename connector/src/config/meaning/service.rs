@@ -165,7 +165,7 @@ impl From<file::Service> for Service {
             }),
             shutdown_grace: Duration::from_millis(file.shutdown_grace_period),
             accept_client_writes: file.accept_client_writes,
-            remember_partial_success: 100_000,
+            remember_partial_success: file.remember_partial_success,
         }
     }
 }

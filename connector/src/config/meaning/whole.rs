@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use adapters::TargetConfig;
+use adapters::{TargetConfig, aws_lambda::PayloadShape};
 
 use super::Meaning;
 use crate::config::{AvroEncoding, BatchBody, Config, Effective, Format, Scope, problem::join};
@@ -20,12 +20,12 @@ impl Meaning<'_> {
                 continue;
             }
             routed = true;
-            let Some((path, message)) =
-                no_format(config, scope, &effective).or_else(|| unfit_body(config, scope, &effective))
-            else {
-                continue;
-            };
-            if told.insert(path.clone()) {
+            let problem = no_format(config, scope, &effective)
+                .or_else(|| unfit_body(config, scope, &effective))
+                .or_else(|| no_json(config, scope, &effective));
+            if let Some((path, message)) = problem
+                && told.insert(path.clone())
+            {
                 self.problem(&path, message);
             }
         }
@@ -34,29 +34,8 @@ impl Meaning<'_> {
                            nowhere; add `routing: {mode: static, destination: …}`";
             self.findings.warn(0, "", message);
         } else {
-            self.given_up_together(config);
             for name in self.names.difference(&self.used).cloned().collect::<Vec<_>>() {
                 self.warn(&join("destinations", &name), "no route names it");
-            }
-        }
-    }
-
-    /// An answer is about a request: what it refuses for good takes the sound records beside it along.
-    fn given_up_together(&mut self, config: &Config) {
-        let batched = |name: &&String| {
-            config.scopes().any(|scope| {
-                let effective = config.effective(scope);
-                effective.batching.is_some_and(|batching| batching.enabled && batching.max_records.get() > 1)
-                    && effective.destinations().contains(name.as_str())
-            })
-        };
-        for (name, destination) in &config.destinations {
-            let TargetConfig::Http(http) = &destination.target else { continue };
-            if !http.http_permanent_status_codes.is_empty() && batched(&name) {
-                let path = format!("{}.http-permanent-status-codes", join("destinations", name));
-                let message = "gives up all records of a batch that is answered so, the sound ones too; turn batching off \
-                               for this destination, or leave this out";
-                self.warn(&path, message);
             }
         }
     }
@@ -89,6 +68,29 @@ fn unfit_body(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> O
     let section = config.section_path(scope, "batching", |sections| sections.batching.is_some())?;
     let message = format!("the format of {} is {format}, {why}; leave `body` out", words(scope));
     Some((join(&section, "body"), message))
+}
+
+/// Where records are routed to a function that is called with the body alone, and that body is no JSON text.
+fn no_json(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Option<(String, String)> {
+    let raw = |name: &&str| {
+        let target = config.destinations.get(*name).map(|destination| &destination.target);
+        matches!(target, Some(TargetConfig::AwsLambda(lambda)) if lambda.payload == PayloadShape::Raw)
+    };
+    let name = effective.destinations().into_iter().find(raw)?;
+    let several = effective.batching.filter(|batching| batching.enabled && batching.max_records.get() > 1);
+    let what = match (effective.format?, several.and_then(|batching| batching.body)) {
+        (Format::MessagePack, _) => "message-pack",
+        (Format::Avro { .. }, _) => "avro",
+        (_, Some(BatchBody::Ndjson)) => "lines (`body: ndjson`)",
+        (_, Some(BatchBody::Concatenated)) => "several texts in a row (`body: concatenated`)",
+        _ => return None,
+    };
+    let message = format!(
+        "Lambda takes nothing but one JSON text as it is, and {} go there as {what}; write `payload: event`, which wraps \
+         anything",
+        words(scope)
+    );
+    Some((join(&join("destinations", name), "payload"), message))
 }
 
 /// The records of a scope.

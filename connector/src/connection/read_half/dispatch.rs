@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::Outcome;
+use adapters::{Cause, Outcome};
 use bytes::Bytes;
 use tracing::warn;
 
@@ -134,8 +134,12 @@ impl<R> ReadHalf<R> {
     }
 
     fn tell_of_unwritten(&self, lane: &Lane, notification: &ChangeNotification<'_>, error: &EncodeError) {
+        lane.stats().dead_letters.add(Cause::Malformed, 1);
         let fate = match lane.dead_letters() {
-            DeadLetters::Hold => "held, refused for now until the record or the configuration changes",
+            DeadLetters::Hold => {
+                lane.stats().held.fetch_add(1, Relaxed);
+                "held, refused for now until the record or the configuration changes"
+            }
             DeadLetters::Drop => "given up (dead-letter: drop)",
             DeadLetters::To(_) => "sent to the dead letters",
         };

@@ -1,15 +1,20 @@
-//! A queue with workers and a clock in virtual time, at random: what a lane promises holds after every step.
+//! A queue behind its gate with workers and a clock in virtual time, at random: what a lane promises holds after every
+//! step, whatever fails and however requests are split, held back and let go again.
 
 use std::{collections::HashMap, time::Duration};
 
-use adapters::Cause;
+use adapters::{Cause, Class};
 use bytes::Bytes;
 
 use super::*;
 use crate::{
     config::{BatchBody, Batching, Format, JsonRules},
     encode::Encoder,
-    lane::Order,
+    lane::{
+        Order,
+        gate::{Gate, Sign},
+        turns::{Turn, Turns},
+    },
     notification::Digest,
     ordering::LutCache,
     replies::{Answer, Replies},
@@ -27,18 +32,23 @@ struct Sent {
 }
 
 struct Worker {
-    policy: usize,
+    turn: Turn,
     batch: Vec<Job>,
     until: Instant,
 }
 
 struct Model {
     random: fastrand::Rng,
-    queue: Queue,
+    turns: Turns,
     seen: Arc<LutCache>,
     now: Instant,
+    steps: u64,
     wake_at: Option<Instant>,
+    /// Until then everything fails.
+    outage_until: Instant,
     workers: Vec<Option<Worker>>,
+    /// In flight when a request ended last: a limit that was lowered ends none.
+    most_running: usize,
     sent: Vec<Sent>,
     /// Numbers of what was delivered, and the newest version of each key that was sent or delivered.
     delivered: Vec<bool>,
@@ -70,12 +80,19 @@ impl Model {
         let now = Instant::now();
         let mut random = fastrand::Rng::with_seed(seed);
         let workers = random.usize(1..40);
+        // Some gates bear as much as there are workers, as with plain HTTP.
+        let start = if random.bool() { workers } else { random.usize(1..=workers) };
+        let mut queue = Queue::new(policies(), now);
+        queue.limit_apart(random.usize(0..4));
         Self {
-            queue: Queue::new(policies()),
+            turns: Turns { queue, gate: Gate::new(start, workers, now) },
+            outage_until: now,
             seen: Arc::new(LutCache::new(Duration::from_secs(30), 10_000, now)),
             now,
+            steps: 0,
             wake_at: None,
             workers: (0..workers).map(|_| None).collect(),
+            most_running: 0,
             sent: Vec::new(),
             delivered: Vec::new(),
             newest_sent: HashMap::new(),
@@ -134,7 +151,7 @@ impl Model {
             answered: false,
         });
         self.delivered.push(false);
-        match self.queue.push(job, self.now) {
+        match self.turns.push(job, self.now) {
             Pushed::Work => self.call(),
             Pushed::Until(at) => self.alarm(Some(at)),
             Pushed::Nothing => {}
@@ -154,10 +171,10 @@ impl Model {
 
     fn look(&mut self, worker: usize) {
         let mut batch = Vec::new();
-        let taken = self.queue.take(self.now, &mut batch);
-        let alarm = self.queue.alarm();
+        let turn = self.turns.take(self.now, &mut batch);
+        let alarm = self.turns.alarm(self.now);
         self.alarm(alarm);
-        let Some(Taken { policy, more }) = taken else { return };
+        let Some(turn) = turn else { return };
         for job in &batch {
             let mut others = self.workers.iter().flatten().flat_map(|worker| &worker.batch);
             assert!(others.all(|other| other.record != job.record), "two versions on their way");
@@ -167,29 +184,61 @@ impl Model {
                 *newest = order.lut_unix_ms;
             }
         }
-        let rules = &self.queue.policies[policy];
-        assert!(batch.len() <= rules.records_max.min(self.queue.batch_max));
+        let queue = &self.turns.queue;
+        let rules = &queue.policies[turn.taken.policy];
+        let most = if turn.taken.apart { rules.records_max } else { rules.records_max.min(queue.batch_max) };
+        assert!(batch.len() <= most);
+        let isolated = batch.iter().any(|job| queue.suspects.is_isolated(&job.record));
+        assert!(batch.len() == 1 || !isolated || turn.taken.apart, "a record that goes alone");
+        assert!(!turn.taken.apart || queue.apart_running <= queue.apart_max);
+        assert!(batch.iter().all(|job| job.policy == turn.taken.policy));
         let body = rules.body.join(batch.iter().map(|job| &job.piece));
         assert!(batch.len() == 1 || body.len() <= rules.bytes_max, "{} bytes", body.len());
         let until = self.now + Duration::from_millis(self.random.u64(1..60));
-        self.workers[worker] = Some(Worker { policy, batch, until });
-        if more {
+        self.workers[worker] = Some(Worker { turn, batch, until });
+        let running = self.workers.iter().flatten().count();
+        assert!(running <= self.turns.gate.limit().max(self.most_running), "more than the destination bears");
+        if turn.more {
             self.call();
         }
     }
 
     fn conclude(&mut self, worker: usize) {
-        let Some(Worker { policy, batch, .. }) = self.workers[worker].take() else { return };
-        self.queue.request_ended(policy, batch.len());
-        let all_fail = self.random.u8(..10) == 0;
+        let Some(Worker { turn, batch, .. }) = self.workers[worker].take() else { return };
+        let outage = self.now < self.outage_until;
+        let all_fail = outage || self.random.u8(..10) == 0;
+        // Poison: everything that is sent with it fails.
+        let refused = !outage && batch.iter().any(|job| job.record.digest().0[0] == 13);
+        let class = [Class::Transient, Class::Throttled, Class::Hold][self.random.usize(..3)];
+        let retry_after = self.random.bool().then(|| Duration::from_millis(self.random.u64(..80)));
+        let sign = match all_fail {
+            _ if refused => Sign::Works(0),
+            true => Sign::Fails { class, cause: Cause::Overloaded, retry_after, rule: outage },
+            false => Sign::Works(batch.len()),
+        };
+        let jitter = self.random.f64();
+        self.most_running = self.workers.iter().flatten().count();
+        self.turns.ended(turn, batch.len(), sign, self.now, jitter);
+        let batch = match batch.len() {
+            1 if refused => {
+                self.turns.queue.suspects().isolate(&batch[0].record, self.now);
+                batch
+            }
+            // What failed together may be split whatever it failed of.
+            2.. if refused || all_fail && self.random.u8(..3) == 0 => {
+                self.turns.queue.split(batch);
+                Vec::new()
+            }
+            _ => batch,
+        };
         for mut job in batch {
-            if all_fail || self.random.u8(..10) == 0 {
+            if refused || all_fail || self.random.u8(..10) == 0 {
                 job.attempts += 1;
                 let due = self.now + Duration::from_millis(self.random.u64(..50));
                 if job.attempts < 3 && job.is_wanted(due) {
-                    self.queue.park(job, due);
+                    self.turns.queue.park(job, due);
                 } else {
-                    self.queue.finish(&job, self.now);
+                    self.turns.queue.finish(&job, self.now);
                     job.tickets.settle(Outcome::Retryable(Cause::Overloaded));
                 }
                 continue;
@@ -198,20 +247,34 @@ impl Model {
             self.delivered[id] = true;
             let newest = self.newest_delivered.entry(job.record.digest().0[0]).or_default();
             *newest = (*newest).max(job.order.as_ref().map_or(0, |order| order.lut_unix_ms));
-            self.queue.finish(&job, self.now);
+            self.turns.queue.suspects().clear(&job.record);
+            self.turns.queue.finish(&job, self.now);
             job.tickets.settle(Outcome::Delivered);
         }
-        let alarm = self.queue.alarm();
+        self.refuse_what_waits();
+        let alarm = self.turns.alarm(self.now);
         self.alarm(alarm);
         self.look(worker);
+    }
+
+    fn refuse_what_waits(&mut self) {
+        if let Some(cause) = self.turns.gate.refuses(self.now) {
+            for job in self.turns.queue.drain() {
+                job.tickets.settle(Outcome::Retryable(cause));
+            }
+        }
     }
 
     fn step(&mut self) {
         self.now += Duration::from_millis(1);
         if self.wake_at.is_some_and(|at| at <= self.now) {
-            let calls = self.queue.wake(self.now);
-            self.wake_at = self.queue.next_wake(self.now);
+            let (calls, wake_at) = self.turns.look(self.now);
+            self.wake_at = wake_at;
             (0..calls).for_each(|_| self.call());
+        }
+        self.steps += 1;
+        if self.steps % 500 == 0 {
+            self.refuse_what_waits();
         }
         for worker in 0..self.workers.len() {
             if self.workers[worker].as_ref().is_some_and(|working| working.until <= self.now) {
@@ -221,11 +284,13 @@ impl Model {
     }
 
     fn check(&mut self) {
-        if self.workers.iter().any(Option::is_none) {
-            let left = (0..self.queue.groups.len()).find(|&group| self.queue.may_go(group, self.now));
+        let Turns { queue, gate } = &self.turns;
+        if self.workers.iter().any(Option::is_none) && gate.admits(self.now) {
+            let left = (0..queue.groups.len()).find(|&group| queue.may_go(group, self.now));
             assert_eq!(left, None, "a request may go and a worker sleeps");
+            assert!(!queue.apart_may_go(), "a part may go and a worker sleeps");
         }
-        assert!(self.queue.parked.first().is_none_or(|(due, _)| self.wake_at.is_some_and(|at| at <= due)));
+        assert!(queue.parked.first().is_none_or(|(due, _)| self.wake_at.is_some_and(|at| at <= due)));
         for (id, sent) in self.sent.iter_mut().enumerate().filter(|(_, sent)| !sent.answered) {
             // What failed is not always answered as early as this.
             sent.replies.collect(sent.arrived, 0.0, 1, |answer| {
@@ -243,12 +308,14 @@ impl Model {
     }
 
     fn finish(mut self) {
-        for _ in 0..2_000 {
+        for _ in 0..5_000 {
             self.step();
         }
         self.check();
-        assert_eq!((self.queue.held(), self.queue.held_bytes(), self.queue.waiting()), (0, 0, 0));
-        assert!(self.queue.records.is_empty() && self.queue.busy.is_empty());
+        let queue = &self.turns.queue;
+        assert_eq!((queue.held(), queue.held_bytes(), queue.waiting()), (0, 0, 0));
+        assert!(queue.records.is_empty() && queue.busy.is_empty() && queue.apart.len() == 0);
+        assert_eq!(queue.apart_running, 0);
         for sent in self.sent.iter().filter(|sent| !sent.answered) {
             sent.replies.collect(self.now + Duration::from_secs(10), 0.0, 1, |answer| {
                 let Answer::Record(answered) = answer else { return };
@@ -267,10 +334,14 @@ fn what_a_lane_promises_holds_whatever_comes() {
             if step % 50 == 0 {
                 often = [0.02, 0.1, 0.5, 1.0][model.random.usize(..4)];
                 let batch_max = [1, 2, 4, 16, usize::MAX][model.random.usize(..5)];
-                model.queue.limit_batches(batch_max);
+                model.turns.queue.limit_batches(batch_max);
                 // As whoever limits them does.
-                let calls = model.queue.wake(model.now);
+                let (calls, wake_at) = model.turns.look(model.now);
+                model.wake_at = wake_at;
                 (0..calls).for_each(|_| model.call());
+                if model.random.u8(..10) == 0 {
+                    model.outage_until = model.now + Duration::from_millis(model.random.u64(..400));
+                }
             }
             // Many or few come at once.
             if model.random.f64() < often {

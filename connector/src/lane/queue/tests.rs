@@ -59,7 +59,7 @@ impl Source {
 
 fn queue(batching: Option<&Batching>) -> Queue {
     let encoder = Encoder::new(Format::Json(JsonRules::default())).expect("a format");
-    Queue::new([encoder.batch_policy(batching).expect("a policy")].into())
+    Queue::new([encoder.batch_policy(batching).expect("a policy")].into(), Instant::now())
 }
 
 fn batching(max_records: usize, max_bytes: usize, interval_ms: u64) -> Batching {
@@ -72,6 +72,10 @@ fn batching(max_records: usize, max_bytes: usize, interval_ms: u64) -> Batching 
     }
 }
 
+/// A request of what is there, of the first policy.
+const TOGETHER: Taken = Taken { policy: 0, apart: false, more: false };
+const APART: Taken = Taken { policy: 0, apart: true, more: false };
+
 /// The jobs of the next request.
 fn take(queue: &mut Queue, now: Instant) -> Vec<Job> {
     let mut batch = Vec::new();
@@ -81,7 +85,7 @@ fn take(queue: &mut Queue, now: Instant) -> Vec<Job> {
 
 /// Ends the request of these jobs well.
 fn deliver(queue: &mut Queue, jobs: Vec<Job>) {
-    queue.request_ended(0, jobs.len());
+    queue.request_ended(TOGETHER, jobs.len());
     for job in jobs {
         queue.finish(&job, job.entered);
         job.tickets.settle(Outcome::Delivered);
@@ -95,9 +99,10 @@ fn bodies(jobs: &[Job]) -> Vec<&str> {
 /// Takes the next request, and parks its jobs until `due`.
 fn park(queue: &mut Queue, now: Instant, due: Instant) {
     let jobs = take(queue, now);
-    queue.request_ended(0, jobs.len());
+    queue.request_ended(TOGETHER, jobs.len());
     jobs.into_iter().for_each(|job| queue.park(job, due));
 }
+
 #[test]
 fn versions_of_a_record_go_one_after_the_other_and_records_in_parallel() {
     let (source, mut queue) = (Source::new(), queue(None));
@@ -249,15 +254,15 @@ fn records_of_a_failed_batch_come_back_together() {
 fn kinds_of_record_do_not_share_requests_and_none_is_left_behind() {
     let encoder = Encoder::new(Format::Json(JsonRules::default())).expect("a format");
     let policy = || encoder.batch_policy(Some(&batching(10, 1000, 500))).expect("a policy");
-    let (source, mut queue) = (Source::new(), Queue::new([policy(), policy()].into()));
+    let (source, mut queue) = (Source::new(), Queue::new([policy(), policy()].into(), Instant::now()));
     queue.push(source.job(1, "first kind"), source.now);
     let mut other = source.job(2, "second kind");
     other.policy = 1;
     assert_eq!(queue.push(other, source.now), Pushed::Work);
     let mut batch = Vec::new();
-    assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 0, more: true }));
+    assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 0, apart: false, more: true }));
     batch.clear();
-    assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 1, more: false }));
+    assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 1, apart: false, more: false }));
 }
 
 #[test]
@@ -309,7 +314,7 @@ fn later_versions_that_go_alone_call_a_worker_each() {
     let encoder = Encoder::new(Format::Json(JsonRules::default())).expect("a format");
     let batches = encoder.batch_policy(Some(&batching(10, 1000, 500))).expect("a policy");
     let alone = encoder.batch_policy(None).expect("a policy");
-    let (source, mut queue) = (Source::new(), Queue::new([batches, alone].into()));
+    let (source, mut queue) = (Source::new(), Queue::new([batches, alone].into(), Instant::now()));
     for key in 1..=3 {
         queue.push(source.job(key, "first version"), source.now);
     }
@@ -322,7 +327,7 @@ fn later_versions_that_go_alone_call_a_worker_each() {
     // Only the worker that delivered looks for work by itself.
     let mut batch = Vec::new();
     for more in [true, true, false] {
-        assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 1, more }));
+        assert_eq!(queue.take(source.now, &mut batch), Some(Taken { policy: 1, apart: false, more }));
         batch.clear();
     }
 }
@@ -383,4 +388,103 @@ fn a_version_with_some_of_the_bins_stands_for_no_other() {
     }
     assert_eq!(sent, ["v1", "v4", "v5"], "v4 is the whole record and stands for those before it, v5 is not");
     assert_eq!((queue.held(), queue.held_bytes(), source.answers().len()), (0, 0, 5));
+}
+
+/// Ends a request that failed, to be sent again in halves.
+fn halve(queue: &mut Queue, taken: Taken, jobs: Vec<Job>) {
+    queue.request_ended(taken, jobs.len());
+    queue.split(jobs);
+}
+
+#[test]
+fn halves_go_as_they_are_and_what_came_later_does_not_join_them() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 500))));
+    for (key, body) in [(1, "1"), (2, "2"), (3, "3"), (4, "4"), (5, "5")] {
+        queue.push(source.job(key, body), source.now);
+    }
+    let whole = take(&mut queue, source.now);
+    halve(&mut queue, TOGETHER, whole);
+    queue.push(source.job(6, "6"), source.now);
+    queue.push(source.job(1, "1 again"), source.now);
+    assert_eq!((queue.held(), queue.waiting()), (7, 7));
+    let mut first = Vec::new();
+    let apart = queue.take(source.now, &mut first).expect("a half");
+    assert_eq!((bodies(&first), apart), (vec!["1", "2", "3"], Taken { policy: 0, apart: true, more: true }));
+    let second = take(&mut queue, source.now);
+    assert_eq!(bodies(&second), ["4", "5"]);
+    assert_eq!(bodies(&take(&mut queue, source.now)), ["6"], "halves are not in the way of a batch");
+    halve(&mut queue, APART, first);
+    assert_eq!(bodies(&take(&mut queue, source.now)), ["1", "2"]);
+    assert_eq!(bodies(&take(&mut queue, source.now)), ["3"]);
+    assert_eq!(queue.waiting(), 1, "the later version waits for its record");
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_left_out_of_its_half() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 500))));
+    for (key, ms) in [(1, 100), (2, 8_000), (3, 100)] {
+        let deadline = source.now + Duration::from_millis(ms);
+        queue.push(Job { deadline, ..source.job(key, "x") }, source.now);
+    }
+    let whole = take(&mut queue, source.now);
+    halve(&mut queue, TOGETHER, whole);
+    let late = source.now + Duration::from_millis(200);
+    assert_eq!(take(&mut queue, late).len(), 1);
+    assert!(take(&mut queue, late).is_empty());
+    assert_eq!((queue.held(), queue.waiting()), (1, 0));
+}
+
+#[test]
+fn a_record_that_fails_alone_goes_alone_and_takes_not_every_worker() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(100, 1000, 500))));
+    for key in 1..=3 {
+        let record = source.job(key, "").record;
+        queue.suspects().isolate(&record, source.now);
+    }
+    queue.limit_apart(2);
+    for (key, body) in [(1, "1"), (4, "4"), (2, "2"), (5, "5"), (3, "3"), (1, "1 again")] {
+        queue.push(source.job(key, body), source.now);
+    }
+    let requests: Vec<_> = (0..4).map(|_| take(&mut queue, source.now)).collect();
+    let sent: Vec<_> = requests.iter().map(|jobs| bodies(jobs)).collect();
+    assert_eq!(sent, [vec!["1"], vec!["2"], vec!["4", "5"], vec![]], "by deadline, and two alone at most");
+    let one = requests.into_iter().next().expect("the first");
+    queue.request_ended(APART, 1);
+    let due = source.now + Duration::from_millis(10);
+    one.into_iter().for_each(|job| queue.park(job, due));
+    assert_eq!(bodies(&take(&mut queue, source.now)), ["3"]);
+    queue.request_ended(APART, 1);
+    assert_eq!(queue.wake(due), 1);
+    assert_eq!(bodies(&take(&mut queue, due)), ["1"], "another attempt goes alone too");
+}
+
+#[test]
+fn everything_that_waits_can_be_taken_out_at_once() {
+    let (source, mut queue) = (Source::new(), queue(Some(&batching(2, 1000, 500))));
+    let push = |queue: &mut Queue, key, body| queue.push(source.job(key, body), source.now);
+    for (key, body) in
+        [(1, "in flight"), (2, "in flight"), (3, "parked"), (4, "halved"), (5, "ready"), (6, "ready")]
+    {
+        push(&mut queue, key, body);
+    }
+    let in_flight = take(&mut queue, source.now);
+    let mut failed = take(&mut queue, source.now);
+    queue.request_ended(TOGETHER, 2);
+    queue.split(failed.split_off(1));
+    failed.into_iter().for_each(|job| queue.park(job, source.now));
+    for key in [1, 3, 4, 6] {
+        push(&mut queue, key, "later version");
+    }
+    let drained = queue.drain();
+    assert_eq!((drained.len(), in_flight.len()), (8, 2));
+    assert_eq!((queue.held(), queue.held_bytes(), queue.waiting()), (2, 18, 0));
+    assert_eq!((queue.wake(source.now), queue.has_any_to_go(source.now)), (0, false));
+    push(&mut queue, 1, "waits");
+    push(&mut queue, 3, "goes");
+    deliver(&mut queue, in_flight);
+    let next = take(&mut queue, source.now);
+    assert_eq!(bodies(&next), ["waits", "goes"]);
+    deliver(&mut queue, next);
+    assert_eq!((queue.held(), queue.held_bytes()), (0, 0));
+    assert!(queue.records.is_empty());
 }

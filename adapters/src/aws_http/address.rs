@@ -1,0 +1,109 @@
+//! What the URLs of AWS tell, and what may not be in one that is signed. Pure.
+
+use ::http::Uri;
+
+use crate::BuildError;
+
+/// The region that a host name of AWS holds: `ID.execute-api.REGION.amazonaws.com`, `ID.lambda-url.REGION.on.aws`, and
+/// those of VPC endpoints and other partitions.
+pub(super) fn region_of(host: &str) -> Option<&str> {
+    let host = host.split(':').next().unwrap_or_default();
+    if !(host.contains(".amazonaws.") || host.ends_with(".on.aws") || host.ends_with(".api.aws")) {
+        return None;
+    }
+    let mut labels = host.split('.');
+    labels.find(|label| matches!(*label, "execute-api" | "lambda-url" | "vpc-lattice-svcs"))?;
+    labels.next().filter(|region| is_region(region))
+}
+
+/// `eu-west-1`, `us-gov-east-1`.
+pub(super) fn is_region(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= 32 && text.contains('-') && text.bytes().all(plain)
+}
+
+/// Refuses what signer and receiver may read in two ways.
+pub(super) fn check(index: usize, url: &Uri) -> Result<(), BuildError> {
+    let refuse =
+        |problem: &str| Err(BuildError { key: format!("urls[{index}]"), problem: problem.to_owned() });
+    let query = url.query().unwrap_or_default();
+    if query.contains('+') {
+        return refuse("holds a + in the query, which some take for a space; write %20 or %2B");
+    }
+    for part in [url.path(), query] {
+        match decoded(part) {
+            None => return refuse("holds a % that is not followed by two hexadecimal digits"),
+            Some(bytes) if std::str::from_utf8(&bytes).is_err() => {
+                return refuse("holds percent-encoded bytes that are not UTF-8, which cannot be signed");
+            }
+            Some(_) if !part.is_ascii() => {
+                return refuse("holds a character beyond ASCII; write it percent-encoded");
+            }
+            Some(_) => (),
+        }
+    }
+    Ok(())
+}
+
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(if byte == b'%' {
+            let mut digit = || char::from(bytes.next()?).to_digit(16);
+            let value = digit()? * 16 + digit()?;
+            u8::try_from(value).ok()?
+        } else {
+            byte
+        });
+    }
+    Some(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_of_aws_tell_the_region() {
+        for (host, region) in [
+            ("abc123.execute-api.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            ("abc123.execute-api.us-gov-east-1.amazonaws.com:443", Some("us-gov-east-1")),
+            ("abc123.execute-api.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+            ("vpce-1-2.execute-api.eu-central-1.vpce.amazonaws.com", Some("eu-central-1")),
+            ("abc123.execute-api.eu-west-1.api.aws", Some("eu-west-1")),
+            ("xyz.lambda-url.ap-southeast-2.on.aws", Some("ap-southeast-2")),
+            ("s-1.abc.vpc-lattice-svcs.us-east-1.on.aws", Some("us-east-1")),
+            ("abc.execute-api.localhost:4566", None),
+            ("api.example.com", None),
+            ("execute-api.eu-west-1.example.com", None),
+            ("abc.execute-api.amazonaws.com", None),
+            ("execute-api", None),
+            ("127.0.0.1:4566", None),
+            ("", None),
+        ] {
+            assert_eq!(region_of(host), region, "{host}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        let check = |url: &str| check(2, &url.parse().unwrap());
+        for good in ["https://a/", "https://a/%20/~/%2F//./x?q=1&q=&r&%E2%82%AC=%2B", "https://a?a=b"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for (bad, word) in [
+            ("https://a/?q=a+b", "%2B"),
+            ("https://a/%", "hexadecimal"),
+            ("https://a/?q=%4", "hexadecimal"),
+            ("https://a/%zz", "hexadecimal"),
+            ("https://a/%ff", "UTF-8"),
+            ("https://a/?%c3%28", "UTF-8"),
+            ("https://a/é", "percent-encoded"),
+        ] {
+            let error = check(bad).unwrap_err();
+            assert_eq!(error.key, "urls[2]");
+            assert!(error.problem.contains(word), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A request's end, as a lane acts on it: workers called, waiting parties told, numbers and lines written.
+
+use std::{
+    sync::atomic::Ordering::{Acquire, Relaxed},
+    time::Instant,
+};
+
+use adapters::{Cause, Outcome, Report};
+
+use super::{
+    Lane,
+    fates::{About, Fates},
+    job::Job,
+    now,
+    state::{Concluded, End},
+    told::Lost,
+    turns::Turn,
+};
+use crate::dead_letter::{DeadLetters, Why};
+
+impl Lane {
+    /// Settles the jobs of a request, or sees to it that they go again. Leaves `batch` empty.
+    pub(super) fn conclude(&self, turn: Turn, batch: &mut Vec<Job>, report: &Report) {
+        let (count, now) = (batch.len(), now());
+        let mut state = self.lock();
+        if self.closed.load(Acquire) {
+            // The queue knows nothing of these jobs any more.
+            drop(state);
+            return self.conclude_closed(batch, report, now);
+        }
+        let concluded = state.conclude(turn, batch, report, &self.stats, now, fastrand::f64());
+        let alarm = state.turns.alarm(now);
+        let sooner = state.is_sooner(alarm);
+        let holds = state.turns.gate.holds();
+        self.gauge_destination(&state, now);
+        drop(state);
+        if sooner {
+            self.sooner.notify_one();
+        }
+        let Concluded { settled, class, delivered, retried, split, change } = concluded;
+        match settled.len() {
+            0 => {}
+            1 => self.room.notify_one(),
+            _ => self.room.notify_waiters(),
+        }
+        self.stats.classes.add(class);
+        self.stats.records_delivered.fetch_add(delivered as u64, Relaxed);
+        self.stats.retries.fetch_add(retried as u64, Relaxed);
+        if split > 0 {
+            self.stats.splits.fetch_add(1, Relaxed);
+            self.told.split(&self.name, split, class, report.status, now);
+        }
+        self.told.ended(&self.name, class, report.status, holds.is_some(), now);
+        if let Some(change) = change {
+            self.told.changed(&self.name, change, class, report.status, now);
+        }
+        for (job, end) in settled {
+            self.settle(job, end, report.status, count, now);
+        }
+    }
+
+    fn conclude_closed(&self, batch: &mut Vec<Job>, report: &Report, now: Instant) {
+        let (count, fates) = (batch.len(), Fates::new(report, batch));
+        for (job, fate) in batch.drain(..).zip(fates.iter()) {
+            let end = match (fate.outcome, fate.about) {
+                (Outcome::Delivered, _) => End::Delivered,
+                (Outcome::Rejected(cause), About::Alone | About::Named) => {
+                    End::Rejected { cause, reason: fate.reason }
+                }
+                (Outcome::Rejected(cause) | Outcome::Retryable(cause), _) => End::Later(cause),
+            };
+            self.settle(job, end, report.status, count, now);
+        }
+    }
+
+    /// Tells those who wait for jobs that were not tried what became of them.
+    pub(super) fn settle_all(&self, jobs: Vec<(Job, End<'_>)>) {
+        if !jobs.is_empty() {
+            self.room.notify_waiters();
+        }
+        let now = now();
+        jobs.into_iter().for_each(|(job, end)| self.settle(job, end, None, 1, now));
+    }
+
+    /// Tells everyone who waits for a job what became of it, in a request of `records` that was answered with `status`.
+    pub(super) fn settle(&self, job: Job, end: End<'_>, status: Option<u16>, records: usize, now: Instant) {
+        match end {
+            End::Delivered => job.tickets.settle(Outcome::Delivered),
+            End::Later(cause) => {
+                self.told.later(&self.name, &job, cause, records, now);
+                job.tickets.settle(Outcome::Retryable(cause));
+            }
+            End::MuchLater(cause) => {
+                self.told.later(&self.name, &job, cause, records, now);
+                job.tickets.refuse(cause);
+            }
+            End::Closed(cause) => {
+                self.stats.refused_closed.fetch_add(1, Relaxed);
+                job.tickets.refuse(cause);
+            }
+            End::Rejected { cause, .. } if self.gives_up(&job, status) => {
+                self.stats.dead_letters.add(cause, 1);
+                self.told.lost(&self.name, &job, cause, status, Lost::GivenUp, now);
+                job.tickets.settle(Outcome::Rejected(cause));
+            }
+            End::Rejected { cause, reason } | End::Poison { cause, reason } => {
+                self.dead_letter(job, cause, reason, status, now);
+            }
+        }
+    }
+
+    /// Whether the operator wants records given up that are refused with `status`, for want of a place for them.
+    fn gives_up(&self, job: &Job, status: Option<u16>) -> bool {
+        matches!(self.dead_letters, DeadLetters::Hold)
+            // Somebody else's record, and no place is left for it.
+            && !job.tickets.is_letter()
+            && status.is_some_and(|status| self.limits.give_up_on.contains(&status))
+    }
+
+    fn dead_letter(&self, job: Job, cause: Cause, reason: Option<&str>, status: Option<u16>, now: Instant) {
+        self.stats.dead_letters.add(cause, 1);
+        let lost = match self.dead_letters {
+            DeadLetters::Drop if !job.tickets.is_letter() => Lost::GivenUp,
+            DeadLetters::To(_) if !job.tickets.is_letter() => Lost::DeadLetter,
+            _ => Lost::Held,
+        };
+        if lost == Lost::Held {
+            self.stats.held.fetch_add(1, Relaxed);
+        }
+        self.told.lost(&self.name, &job, cause, status, lost, now);
+        self.dead_letters.take(job, &Why { destination: &self.name, cause, status, reason });
+    }
+}

@@ -1,0 +1,262 @@
+//! Records that may be why requests fail: who failed how often, and who goes alone from now on.
+//!
+//! One record can make a consumer fail for ever, and everything that is sent with it. Requests that failed several times
+//! are halved until it is alone; what is known of a record outlives its job, because XDR ships it again. A record that
+//! fails is only given up for poison where others pass: **an outage poisons nothing**. Pure: the clock is an argument.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use foldhash::fast::RandomState;
+
+use crate::notification::RecordId;
+
+/// Failures after which a record is suspected.
+const SUSPECTED: u32 = 3;
+
+/// Most records that are remembered; more at once are an outage.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// What did not fail for so long is forgotten.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// Poison fails for at least so long: a lock or a full table of the consumer may well pass.
+const POISON_FOR: Duration = Duration::from_secs(5);
+
+/// The destination is known to work only so long after it took something.
+const WORKS_FOR: Duration = Duration::from_secs(10);
+
+/// More records than this that fail alone, with nothing delivered in between, are an outage.
+const ISOLATED_AT_ONCE_MAX: u32 = 8;
+
+/// What is known of the records of one lane that failed.
+#[derive(Debug)]
+pub(super) struct Suspects {
+    records: HashMap<RecordId, Suspicion, RandomState>,
+    isolated: usize,
+    /// When the destination took something last.
+    passed: Option<Instant>,
+    /// Whether a request without any suspect failed since.
+    failed_since: bool,
+    /// Records found to fail alone since.
+    isolated_since: u32,
+    swept: Instant,
+}
+
+#[derive(Debug)]
+struct Suspicion {
+    /// Requests with it that failed as a whole.
+    failures: u32,
+    /// Times that it failed and nothing else did.
+    alone: u32,
+    /// It goes alone.
+    isolated: bool,
+    since: Instant,
+    last: Instant,
+}
+
+impl Suspects {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            records: HashMap::default(),
+            isolated: 0,
+            passed: None,
+            failed_since: false,
+            isolated_since: 0,
+            swept: now,
+        }
+    }
+
+    /// Whether nothing is held against anybody: the usual case, in which nobody needs to ask.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Whether a record goes alone.
+    pub(super) fn is_isolated(&self, record: &RecordId) -> bool {
+        self.isolated > 0 && self.records.get(record).is_some_and(|suspicion| suspicion.isolated)
+    }
+
+    /// Whether a record is suspected.
+    pub(super) fn is_suspected(&self, record: &RecordId) -> bool {
+        self.records
+            .get(record)
+            .is_some_and(|suspicion| suspicion.isolated || suspicion.failures >= SUSPECTED)
+    }
+
+    /// A request delivered something.
+    pub(super) fn passed(&mut self, now: Instant) {
+        self.passed = Some(now);
+        self.failed_since = false;
+        self.isolated_since = 0;
+    }
+
+    /// A request without any suspect failed as a whole.
+    pub(super) fn failed(&mut self) {
+        self.failed_since = true;
+    }
+
+    /// A record was delivered.
+    pub(super) fn clear(&mut self, record: &RecordId) {
+        if let Some(suspicion) = self.records.remove(record) {
+            self.isolated -= usize::from(suspicion.isolated);
+        }
+    }
+
+    /// A request with this record failed as a whole, and may have failed because of it. Whether it is suspected now.
+    pub(super) fn blame(&mut self, record: &RecordId, now: Instant) -> bool {
+        self.entry(record, now).is_some_and(|suspicion| {
+            suspicion.failures = suspicion.failures.saturating_add(1);
+            suspicion.isolated || suspicion.failures >= SUSPECTED
+        })
+    }
+
+    /// From now on a record goes alone.
+    pub(super) fn isolate(&mut self, record: &RecordId, now: Instant) {
+        let newly = self.entry(record, now).is_some_and(|suspicion| {
+            suspicion.failures = suspicion.failures.max(SUSPECTED);
+            !std::mem::replace(&mut suspicion.isolated, true)
+        });
+        self.isolated += usize::from(newly);
+        self.isolated_since += u32::from(newly);
+    }
+
+    /// A record failed and nothing else did. Whether that makes it poison: it failed `enough` times, for long, and the
+    /// destination works.
+    pub(super) fn failed_alone(&mut self, record: &RecordId, enough: u32, now: Instant) -> bool {
+        let works = !self.failed_since
+            && self.isolated_since <= ISOLATED_AT_ONCE_MAX
+            && self.passed.is_some_and(|passed| now.saturating_duration_since(passed) <= WORKS_FOR);
+        self.entry(record, now).is_some_and(|suspicion| {
+            suspicion.alone = suspicion.alone.saturating_add(u32::from(works));
+            works && suspicion.alone >= enough && now.saturating_duration_since(suspicion.since) >= POISON_FOR
+        })
+    }
+
+    fn entry(&mut self, record: &RecordId, now: Instant) -> Option<&mut Suspicion> {
+        if self.records.len() >= REMEMBERED_MAX && !self.records.contains_key(record) {
+            return None;
+        }
+        let new = Suspicion { failures: 0, alone: 0, isolated: false, since: now, last: now };
+        let suspicion = self.records.entry(*record).or_insert(new);
+        suspicion.last = now;
+        Some(suspicion)
+    }
+
+    /// Forgets what is long ago.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        if self.records.is_empty() || now.saturating_duration_since(self.swept) < REMEMBERED_FOR / 4 {
+            return;
+        }
+        self.swept = now;
+        let isolated = &mut self.isolated;
+        self.records.retain(|_, suspicion| {
+            let keep = now.saturating_duration_since(suspicion.last) < REMEMBERED_FOR;
+            *isolated -= usize::from(!keep && suspicion.isolated);
+            keep
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::Digest;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn record(n: u32) -> RecordId {
+        let mut digest = [0; 20];
+        digest[..4].copy_from_slice(&n.to_be_bytes());
+        RecordId::new(b"test", Digest(digest))
+    }
+
+    /// How often a record has to fail alone, once in `every`, until it is poison; `None` when it never is.
+    fn poison_after(
+        suspects: &mut Suspects,
+        start: Instant,
+        every: Duration,
+        mut between: impl FnMut(&mut Suspects, Instant),
+    ) -> Option<u32> {
+        let bad = record(1);
+        (1..=100).find(|n| {
+            let now = start + every * *n;
+            let poison = suspects.failed_alone(&bad, 7, now);
+            between(suspects, now);
+            poison
+        })
+    }
+
+    #[test]
+    fn three_failures_make_a_suspect_and_a_success_clears_it() {
+        let now = Instant::now();
+        let mut suspects = Suspects::new(now);
+        let bad = record(1);
+        assert_eq!([0; 3].map(|_| suspects.blame(&bad, now)), [false, false, true]);
+        assert!(suspects.is_suspected(&bad) && !suspects.is_isolated(&bad));
+        suspects.isolate(&bad, now);
+        assert!(suspects.is_isolated(&bad));
+        suspects.clear(&bad);
+        assert!(suspects.is_empty() && !suspects.is_isolated(&bad) && suspects.isolated == 0);
+    }
+
+    #[test]
+    fn poison_fails_often_and_long_while_others_pass() {
+        let start = Instant::now();
+        let pass = |suspects: &mut Suspects, now| suspects.passed(now);
+        let mut suspects = Suspects::new(start);
+        suspects.passed(start);
+        assert_eq!(poison_after(&mut suspects, start, SECOND, pass), Some(7), "often enough");
+        let mut suspects = Suspects::new(start);
+        suspects.passed(start);
+        assert_eq!(poison_after(&mut suspects, start, SECOND / 10, pass), Some(51), "long enough");
+        // Shipped again, as the last record of all: what passed lately is enough.
+        let mut suspects = Suspects::new(start);
+        suspects.passed(start);
+        assert_eq!(poison_after(&mut suspects, start, SECOND, |_, _| ()), Some(7));
+    }
+
+    #[test]
+    fn an_outage_poisons_nothing() {
+        let start = Instant::now();
+        let nothing_passed_ever = poison_after(&mut Suspects::new(start), start, SECOND, |_, _| ());
+        assert_eq!(nothing_passed_ever, None);
+
+        let mut suspects = Suspects::new(start);
+        suspects.passed(start);
+        let others_fail = |suspects: &mut Suspects, _| suspects.failed();
+        assert_eq!(poison_after(&mut suspects, start, SECOND, others_fail), None);
+
+        let mut suspects = Suspects::new(start);
+        suspects.passed(start);
+        assert_eq!(
+            poison_after(&mut suspects, start, 4 * SECOND, |_, _| ()),
+            None,
+            "long since anything passed"
+        );
+
+        let mut suspects = Suspects::new(start);
+        suspects.passed(start);
+        (10..20).for_each(|n| suspects.isolate(&record(n), start));
+        assert_eq!(poison_after(&mut suspects, start, SECOND, |_, _| ()), None, "so many at once");
+    }
+
+    #[test]
+    fn memory_is_bounded_and_fades() {
+        let start = Instant::now();
+        let mut suspects = Suspects::new(start);
+        for n in 0..REMEMBERED_MAX as u32 + 10 {
+            suspects.isolate(&record(n), start);
+        }
+        assert_eq!((suspects.records.len(), suspects.isolated), (REMEMBERED_MAX, REMEMBERED_MAX));
+        assert!(!suspects.blame(&record(u32::MAX), start), "nothing is held against it");
+        let later = start + REMEMBERED_FOR / 2;
+        suspects.blame(&record(0), later);
+        suspects.sweep(start + REMEMBERED_FOR);
+        assert_eq!((suspects.records.len(), suspects.isolated), (1, 1));
+        suspects.sweep(later + 2 * REMEMBERED_FOR);
+        assert!(suspects.is_empty() && suspects.isolated == 0);
+    }
+}

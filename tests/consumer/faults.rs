@@ -1,0 +1,125 @@
+//! How the function misbehaves, from its environment. Pure: the same call and the same record always fare alike.
+//!
+//! | variable | |
+//! | --- | --- |
+//! | `FAIL_SHARE` | share of the calls that fail, 0 to 1 |
+//! | `FAIL_HOW` | how, in turn: `error`, `panic`, `exit`, `late:MS`, `status:CODE` |
+//! | `POISON_PER_MILLE` | records of a thousand that can never be processed |
+//! | `POISON_HOW` | `item`, `final-item` (`retryable: false`), `call` (the handler fails), `status:CODE` |
+//! | `ANSWER` | what every call returns as it stands, with `$0`, `$1`, … for the identifiers of its records |
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use e2e::poison::is_poison;
+
+use crate::{event::Record, milliseconds};
+
+/// What goes wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    fail_share: f64,
+    fail_how: Vec<Ends>,
+    poison_per_mille: u32,
+    poison_how: Option<Poison>,
+    /// `ANSWER`.
+    pub(crate) answer: Option<String>,
+}
+
+/// How a call ends that fails.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Ends {
+    /// The handler returns an error.
+    Error,
+    /// The handler panics.
+    Panic,
+    /// The process is gone.
+    Exit,
+    /// All is well, later.
+    Late(Duration),
+    /// An answer with this status.
+    Status(u16),
+}
+
+/// What a record does that cannot be processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Poison {
+    /// It is named as a failure, again and again.
+    Item,
+    /// It is named as a failure for good.
+    FinalItem,
+    /// The handler fails with it.
+    Call,
+    /// The handler answers with this status.
+    Status(u16),
+}
+
+impl Faults {
+    /// Reads the settings.
+    pub(crate) fn new(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let number = |name: &str| match variable(name) {
+            Some(text) => text.parse().map_err(|_| format!("{name}: expected a number, got {text:?}")),
+            None => Ok(0.0),
+        };
+        let how = variable("FAIL_HOW").unwrap_or_default();
+        let fail_how = how.split(',').filter(|one| !one.is_empty()).map(ends).collect::<Result<_, _>>()?;
+        Ok(Self {
+            fail_share: number("FAIL_SHARE")?,
+            fail_how,
+            poison_per_mille: number("POISON_PER_MILLE")? as u32,
+            poison_how: variable("POISON_HOW").map(|how| poison(&how)).transpose()?,
+            answer: variable("ANSWER"),
+        })
+    }
+
+    /// How this call fails, if it does.
+    pub(crate) fn of_call(&self, request_id: &str) -> Option<&Ends> {
+        let dice = hash(request_id);
+        let fails = ((dice >> 11) as f64) < self.fail_share * (1u64 << 53) as f64;
+        let how = self.fail_how.get(dice as usize % self.fail_how.len().max(1));
+        how.filter(|_| fails)
+    }
+
+    /// What a record does, if it is one of those.
+    pub(crate) fn poison(&self, digest: &str) -> Option<Poison> {
+        let digest = STANDARD.decode(digest).unwrap_or_default();
+        self.poison_how.filter(|_| is_poison(&digest, self.poison_per_mille))
+    }
+}
+
+/// `answer` with the identifiers of `records` in place of `$0`, `$1`, …
+pub(crate) fn fill(answer: &str, records: &[Record]) -> String {
+    let named = records.iter().enumerate();
+    named.fold(answer.to_owned(), |answer, (at, record)| answer.replace(&format!("${at}"), &record.identifier))
+}
+
+fn ends(how: &str) -> Result<Ends, String> {
+    let (kind, number) = how.split_once(':').unwrap_or((how, ""));
+    match kind {
+        "error" => Some(Ends::Error),
+        "panic" => Some(Ends::Panic),
+        "exit" => Some(Ends::Exit),
+        "late" => milliseconds(number).map(Ends::Late),
+        "status" => number.parse().ok().map(Ends::Status),
+        _ => None,
+    }
+    .ok_or_else(|| format!("FAIL_HOW: {how:?} is none of error, panic, exit, late:MS, status:CODE"))
+}
+
+fn poison(how: &str) -> Result<Poison, String> {
+    match how {
+        "item" => Ok(Poison::Item),
+        "final-item" => Ok(Poison::FinalItem),
+        "call" => Ok(Poison::Call),
+        _ => how.strip_prefix("status:").and_then(|code| code.parse().ok()).map(Poison::Status).ok_or_else(|| {
+            format!("POISON_HOW: {how:?} is none of item, final-item, call, status:CODE")
+        }),
+    }
+}
+
+/// FNV-1a, whose high bits a last multiplication stirs.
+fn hash(text: &str) -> u64 {
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, fold);
+    (hash ^ hash >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
