@@ -35,9 +35,9 @@ pub(crate) use self::{
 use crate::endpoints::choose;
 
 mod coalesce;
-mod complaints;
+pub(crate) mod complaints;
 mod connect;
-mod counters;
+pub(crate) mod counters;
 mod endpoint;
 mod http1;
 mod http2;

@@ -3,8 +3,6 @@
 //! Static ones are fetched once, and again only when a peer refuses them. Others are replaced in the background, so that a
 //! request never waits for them but at the very first, and never fails while old ones live.
 
-#![expect(dead_code, reason = "used by the adapters that follow")]
-
 use std::{
     sync::{Arc, OnceLock},
     time::SystemTime,
@@ -14,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::AbortHandle;
 
+pub(crate) use self::source::words;
 use self::{cache::Cache, source::Providers};
 use crate::{Access, authorize::Unproven};
 

@@ -87,21 +87,44 @@ impl Probe {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            endpoint.checked(self.probe().await);
+            endpoint.checked(self.once().await.map(drop).map_err(|silence| silence.words));
         }
     }
 
-    async fn probe(&mut self) -> Result<(), String> {
+    /// One probe: the answer in words, or why it is no sign of life.
+    pub(crate) async fn once(&mut self) -> Result<String, Silence> {
         if self.settings.changed() {
-            self.client = self.settings.client().map_err(|error| chain(&error))?;
+            self.client = self.settings.client().map_err(Silence::new)?;
         }
         let request = self.client.request(self.method.clone(), &self.url);
-        let answer = request.send().await.map_err(|error| {
-            let error = error.without_url();
-            tls::explain(&error).unwrap_or_else(|| chain(&error))
-        })?;
-        let status = answer.status().as_u16();
-        if is_alive(status, &self.success) { Ok(()) } else { Err(format!("status {status}")) }
+        let answer = request.send().await.map_err(Silence::new)?;
+        let status = answer.status();
+        let words = format!("{status} over {:?}", answer.version());
+        if is_alive(status.as_u16(), &self.success) {
+            Ok(words)
+        } else {
+            let words = format!("status {}", status.as_u16());
+            Err(Silence { missing: "address", words })
+        }
+    }
+}
+
+/// Why a probe found no sign of life.
+pub(crate) struct Silence {
+    /// Where to look: one of the words of [`crate::ProbeFailure::missing`].
+    pub(crate) missing: &'static str,
+    pub(crate) words: String,
+}
+
+impl Silence {
+    fn new(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if let Some(words) = tls::explain(&error) {
+            return Self { missing: "tls", words };
+        }
+        let words = chain(&error);
+        let missing = if words.contains("dns error") { "address" } else { "connection" };
+        Self { missing, words }
     }
 }
 

@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::{
-    Access, BuildError, Cause, Class, EndpointStats, Payload, Report, Target,
+    Access, BuildError, Cause, Class, EndpointStats, Payload, ProbeFailure, Report, Target,
     authorize::Authorize,
     client::{Answer, Call, Client, Endpoint, FailureKind, Keep, Limits, Template},
     endpoints::Health,
@@ -27,11 +27,12 @@ use crate::{
 };
 
 pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
-use self::traits::BodyLimit;
-pub(crate) use self::traits::Traits;
+pub(crate) use self::traits::{Traits, is_text};
+use self::{probe::Probing, traits::BodyLimit};
 
 mod authorized;
 mod config;
+mod probe;
 mod traits;
 
 /// An HTTP destination.
@@ -49,6 +50,7 @@ pub struct Http {
     concurrency_start: NonZeroUsize,
     /// One per endpoint, or none at all.
     probes: Vec<Probe>,
+    probing: Probing,
     tls: Option<Arc<Reloading<ClientConfig>>>,
     /// How often its files are looked at.
     reload: Duration,
@@ -112,6 +114,7 @@ impl Http {
             concurrency,
             concurrency_start: traits.concurrency_start.map_or(concurrency, |start| start.min(concurrency)),
             probes,
+            probing: Probing { check: check.clone(), urls, protocol: config.protocol, headers },
             tls,
             reload,
             background: OnceLock::new(),
@@ -248,6 +251,10 @@ impl Target for Http {
         self.body_limit.of(content_type)
     }
 
+    fn probe(&self) -> BoxFuture<'_, Result<String, ProbeFailure>> {
+        Box::pin(self.look())
+    }
+
     fn access(&self) -> Option<Access> {
         self.authorize.as_ref().map(|authorize| authorize.access())
     }
@@ -304,7 +311,7 @@ fn concurrency(config: &Config) -> NonZeroUsize {
         .saturating_mul(streams)
 }
 
-fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {
+pub(crate) fn millis(key: &str, value: u64) -> Result<Duration, BuildError> {
     match value {
         0 => Err(problem(key, "0 leaves no time at all; expected milliseconds, 1 or more")),
         // Later arithmetic with instants must not overflow; a day is for ever here.

@@ -341,9 +341,9 @@ impl TargetConfig {
                 Ok(Arc::new(aws_http::build(name, aws_http::Kind::FunctionUrl, config)?))
             }
             Self::AwsAlb(_) => later("aws-alb"),
-            Self::AwsLambda(_) => later("aws-lambda"),
+            Self::AwsLambda(config) => Ok(Arc::new(aws_lambda::AwsLambda::new(name, config)?)),
             Self::GcpFunctions(_) => later("gcp-functions"),
-            Self::File(_) => later("file"),
+            Self::File(config) => Ok(Arc::new(file::File::new(name, config)?)),
         }
     }
 }

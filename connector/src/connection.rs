@@ -19,7 +19,6 @@ use self::{ack_half::AckHalf, read_half::ReadHalf};
 use crate::{
     delivered::Delivered,
     lane::Lane,
-    logging::SharedLimited,
     metrics::Metrics,
     recorder::Tap,
     replies::Replies,
@@ -30,9 +29,6 @@ use crate::{
 
 mod ack_half;
 mod read_half;
-
-/// At most one line about records that cannot be written in this time: XDR ships them again for ever.
-pub const HELD_LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// A record is answered no later than this after it was read. XDR gives up after ten seconds, fixed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
@@ -64,8 +60,6 @@ pub struct Shared {
     pub limits: Limits,
     /// Bytes of large frames that may still begin to arrive: [`ASSEMBLING_BYTES_MAX`] permits when idle.
     pub assembling: Semaphore,
-    /// What is said of records that cannot be written, by all connections together.
-    pub held_log: SharedLimited,
     /// Turns true when the connector stops.
     pub stop: watch::Receiver<bool>,
 }

@@ -109,7 +109,7 @@ impl Lane {
         let rules = Rules {
             retry: limits.retry,
             // Nothing is thrown away on a suspicion.
-            poison: !matches!(dead_letters, DeadLetters::Drop),
+            poison: !dead_letters.gives_up(),
         };
         let queue = Queue::new(Arc::clone(&policies), now);
         let state = State::new(queue, Gate::new(start, limits.workers, now), admission, rules);

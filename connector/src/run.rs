@@ -18,12 +18,12 @@ use tracing::{info, warn};
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
     config::{Config, Destination, ServerTls, Service},
-    connection::{ASSEMBLING_BYTES_MAX, HELD_LOG_EVERY, Limits, Shared},
+    connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
     dead_letter::Places,
     delivered::Delivered,
     lane::{self, Lane},
     listener::{self, Listener, Reception},
-    logging::{self, LogHandle, SharedLimited},
+    logging::{self, LogHandle},
     metrics::Metrics,
     ordering::LutCache,
     recorder::Recorder,
@@ -140,7 +140,6 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
         limits: limits(&config.service),
         assembling: Semaphore::new(ASSEMBLING_BYTES_MAX),
-        held_log: SharedLimited::new(HELD_LOG_EVERY),
         stop: stopping.clone(),
     });
 

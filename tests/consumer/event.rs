@@ -74,7 +74,8 @@ pub(crate) fn records(event: Value) -> Result<Vec<Record>, Error> {
         _ => body.to_owned(),
     };
     // One notification, an array of them, or one a line.
-    let mut values = serde_json::Deserializer::from_str(&body).into_iter().collect::<Result<Vec<Value>, _>>()?;
+    let mut values =
+        serde_json::Deserializer::from_str(&body).into_iter().collect::<Result<Vec<Value>, _>>()?;
     named_by_position(if values.len() == 1 { values.remove(0) } else { Value::Array(values) })
 }
 

@@ -90,7 +90,8 @@ impl Faults {
 /// `answer` with the identifiers of `records` in place of `$0`, `$1`, …
 pub(crate) fn fill(answer: &str, records: &[Record]) -> String {
     let named = records.iter().enumerate();
-    named.fold(answer.to_owned(), |answer, (at, record)| answer.replace(&format!("${at}"), &record.identifier))
+    named
+        .fold(answer.to_owned(), |answer, (at, record)| answer.replace(&format!("${at}"), &record.identifier))
 }
 
 fn ends(how: &str) -> Result<Ends, String> {
@@ -111,9 +112,11 @@ fn poison(how: &str) -> Result<Poison, String> {
         "item" => Ok(Poison::Item),
         "final-item" => Ok(Poison::FinalItem),
         "call" => Ok(Poison::Call),
-        _ => how.strip_prefix("status:").and_then(|code| code.parse().ok()).map(Poison::Status).ok_or_else(|| {
-            format!("POISON_HOW: {how:?} is none of item, final-item, call, status:CODE")
-        }),
+        _ => how
+            .strip_prefix("status:")
+            .and_then(|code| code.parse().ok())
+            .map(Poison::Status)
+            .ok_or_else(|| format!("POISON_HOW: {how:?} is none of item, final-item, call, status:CODE")),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ::http::{
-    Request,
+    Request, StatusCode,
     header::{DATE, HOST},
 };
 use futures_util::future::BoxFuture;
@@ -44,8 +44,8 @@ pub(super) struct Signer<K> {
 struct Learned {
     clocks: Clocks,
     told: Option<Instant>,
-    /// The credentials that sign, and since when.
-    signing: Option<(aws_credential_types::Credentials, Instant)>,
+    /// The credentials that sign, and since when they do instead of others.
+    signing: Option<(aws_credential_types::Credentials, Option<Instant>)>,
 }
 
 /// Where the credentials come from: their cache, or a test.
@@ -129,7 +129,7 @@ impl<K: Keys> Signer<K> {
         let signing = self.learned().signing.clone();
         match signing {
             // Others sign by now: maybe not those that were refused.
-            Some((_, since)) if since > refusal.began => true,
+            Some((_, Some(since))) if since > refusal.began => true,
             Some((used, _)) => self.keys.renew(&used).await,
             None => false,
         }
@@ -153,7 +153,8 @@ impl Learned {
                 && known.session_token() == credentials.session_token()
         });
         if !same {
-            self.signing = Some((credentials.clone(), Instant::now()));
+            let since = self.signing.is_some().then(Instant::now);
+            self.signing = Some((credentials.clone(), since));
         }
         self.clocks.now(host, own)
     }
@@ -212,6 +213,11 @@ impl<K: Keys> Authorize for Signer<K> {
             About::Credentials => {
                 ("credentials", "the credentials that sign are not known, or no longer; renew them".to_owned())
             }
+            About::Unsaid if refusal.status != StatusCode::FORBIDDEN => (
+                "credentials",
+                "the route asks for another proof than a signature, such as a token; set its authorization to AWS_IAM"
+                    .to_owned(),
+            ),
             About::Permission | About::Unsaid => ("permission", self.kind.permission().to_owned()),
             About::Address => (
                 "address",

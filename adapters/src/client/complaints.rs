@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 /// When the last line was logged, and how many were not since.
 #[derive(Default)]
-pub(super) struct Complaints(Mutex<(Option<Instant>, u64)>);
+pub(crate) struct Complaints(Mutex<(Option<Instant>, u64)>);
 
 impl Complaints {
     /// Whether a line may be logged now, and how many were not since the last.
-    pub(super) fn due(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn due(&self, now: Instant) -> Option<u64> {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, suppressed) = &mut *guard;
         if last.is_some_and(|last| now.duration_since(last) < COMPLAINT_INTERVAL) {

@@ -9,7 +9,7 @@ use ::http::StatusCode;
 
 use crate::EndpointStats;
 
-pub(super) struct Counters {
+pub(crate) struct Counters {
     success: AtomicU64,
     error: AtomicU64,
     queued: AtomicU64,
@@ -38,35 +38,35 @@ impl Default for Counters {
 
 impl Counters {
     /// Counts a request as in flight or waiting until the result is dropped.
-    pub(super) fn queue(&self) -> Queued<'_> {
+    pub(crate) fn queue(&self) -> Queued<'_> {
         self.queued.fetch_add(1, Relaxed);
         Queued { counters: self, counted: Counted::Not }
     }
 
     /// A health check ended.
-    pub(super) fn checked(&self, passed: bool) {
+    pub(crate) fn checked(&self, passed: bool) {
         let counter = if passed { &self.health_success } else { &self.health_error };
         counter.fetch_add(1, Relaxed);
     }
 
     /// A request with a body of so many bytes goes out.
-    pub(super) fn sent(&self, bytes: usize) {
+    pub(crate) fn sent(&self, bytes: usize) {
         self.sent_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
     /// An answer came.
-    pub(super) fn answered(&self, status: StatusCode) {
+    pub(crate) fn answered(&self, status: StatusCode) {
         let index = usize::from(status.as_u16()).saturating_sub(100).min(STATUSES - 1);
         self.answers[index].fetch_add(1, Relaxed);
     }
 
     /// A request that was surely not processed, or found a connection that had died, is sent again at once.
-    pub(super) fn repeated(&self) {
+    pub(crate) fn repeated(&self) {
         self.repeats.fetch_add(1, Relaxed);
     }
 
     /// The counters, in the form that metrics want; the rest is for the endpoint to fill in.
-    pub(super) fn stats(&self, endpoint: String) -> EndpointStats {
+    pub(crate) fn stats(&self, endpoint: String) -> EndpointStats {
         EndpointStats {
             endpoint,
             healthy: true,
@@ -107,12 +107,12 @@ enum Counted {
 
 impl Queued<'_> {
     /// A request is sent: from here on anything but [`Self::succeeded`] is an error.
-    pub(super) fn sent(&mut self) {
+    pub(crate) fn sent(&mut self) {
         self.counted = Counted::Error;
     }
 
     /// The request was not processed and is tried again.
-    pub(super) fn retried(&mut self) {
+    pub(crate) fn retried(&mut self) {
         self.counted = Counted::Not;
     }
 

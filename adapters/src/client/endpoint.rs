@@ -173,6 +173,11 @@ impl Endpoint {
         result
     }
 
+    /// `host:port`, for logs and metrics.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// Whom requests name as their receiver: `host` or `host:port`.
     pub(crate) fn host(&self) -> &str {
         self.template.host()

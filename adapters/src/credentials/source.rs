@@ -120,7 +120,7 @@ impl Source for Providers {
 }
 
 /// An error and its causes, each said once. Their `Debug` is never used: it may hold whole answers.
-pub(super) fn words(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {

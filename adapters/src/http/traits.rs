@@ -69,7 +69,7 @@ impl BodyLimit {
 
 /// Whether gateways hand such a body to a function as it is. What they are not known to is taken for binary, which is
 /// the smaller limit.
-fn is_text(content_type: &str) -> bool {
+pub(crate) fn is_text(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.starts_with("text/")
         || matches!(essence.as_str(), "application/json" | "application/xml" | "application/javascript")

@@ -8,6 +8,7 @@ mod log;
 mod peer;
 mod real_peers;
 mod requests;
+mod signed;
 mod tls;
 
 // Shared with the tests of the connector. By path, because that crate depends on this one.

@@ -12,25 +12,17 @@ use super::DeadLetters;
 use crate::{
     config::{Config, DeadLetter},
     lane::Lane,
-    metrics::LetterStats,
 };
 
 /// A destination that takes dead letters.
 #[derive(Clone)]
 pub struct Place {
-    lane: Late,
+    lane: Arc<OnceLock<Weak<Lane>>>,
     /// Position of the batch policy of dead letters.
     pub(super) policy: usize,
-    /// Of those that one destination sends here.
-    pub(super) stats: Arc<LetterStats>,
 }
 
 impl Place {
-    /// The numbers of those that one destination sends here.
-    pub fn stats(&self) -> &Arc<LetterStats> {
-        &self.stats
-    }
-
     /// The lane, from when it is there until the connector stops.
     pub(super) fn lane(&self) -> Option<Arc<Lane>> {
         self.lane.get()?.upgrade()
@@ -45,10 +37,7 @@ impl fmt::Debug for Place {
 
 /// All of them, by name.
 #[derive(Debug)]
-pub struct Places(BTreeMap<String, (Late, usize)>);
-
-/// A lane that may not be there yet, or not any more.
-type Late = Arc<OnceLock<Weak<Lane>>>;
+pub struct Places(BTreeMap<String, Place>);
 
 impl Places {
     /// Those that the configuration names, where dead letters go by the batch policy at `policy`.
@@ -57,29 +46,26 @@ impl Places {
             Some(DeadLetter::To(name)) => Some(name.clone()),
             Some(DeadLetter::Drop) | None => None,
         });
-        let place = |name| Some((name, (Arc::default(), policy?)));
+        let place = |name| Some((name, Place { lane: Arc::default(), policy: policy? }));
         Self(named.filter_map(place).collect())
     }
 
     /// What becomes of the dead letters of a destination with this setting.
     pub fn dead_letters(&self, setting: Option<&DeadLetter>) -> DeadLetters {
         match setting {
-            None => DeadLetters::Hold,
-            Some(DeadLetter::Drop) => DeadLetters::Drop,
-            Some(DeadLetter::To(name)) => match self.0.get(name) {
-                Some((lane, policy)) => {
-                    DeadLetters::To(Place { lane: Arc::clone(lane), policy: *policy, stats: Arc::default() })
-                }
-                // A place that is not there cannot be named: the router looked at that.
-                None => DeadLetters::Hold,
-            },
+            None => DeadLetters::held(),
+            Some(DeadLetter::Drop) => DeadLetters::dropped(),
+            // A place that is not there cannot be named: the router looked at that.
+            Some(DeadLetter::To(name)) => {
+                self.0.get(name).cloned().map_or_else(DeadLetters::held, DeadLetters::sent_to)
+            }
         }
     }
 
     /// Gives a place its lane, if the lane's destination is one.
     pub fn open(&self, lane: &Arc<Lane>) {
-        if let Some((late, _)) = self.0.get(lane.name()) {
-            let _ = late.set(Arc::downgrade(lane));
+        if let Some(place) = self.0.get(lane.name()) {
+            let _ = place.lane.set(Arc::downgrade(lane));
         }
     }
 }

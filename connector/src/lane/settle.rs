@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use adapters::{Cause, Outcome, Report};
+use adapters::{Outcome, Report};
 
 use super::{
     Lane,
@@ -13,10 +13,9 @@ use super::{
     job::Job,
     now,
     state::{Concluded, End},
-    told::Lost,
     turns::Turn,
 };
-use crate::dead_letter::{DeadLetters, Why};
+use crate::dead_letter::Why;
 
 impl Lane {
     /// Settles the jobs of a request, or sees to it that they go again. Leaves `batch` empty.
@@ -98,36 +97,17 @@ impl Lane {
                 self.stats.refused_closed.fetch_add(1, Relaxed);
                 job.tickets.refuse(cause);
             }
-            End::Rejected { cause, .. } if self.gives_up(&job, status) => {
-                self.stats.dead_letters.add(cause, 1);
-                self.told.lost(&self.name, &job, cause, status, Lost::GivenUp, now);
-                job.tickets.settle(Outcome::Rejected(cause));
+            End::Rejected { cause, reason } => {
+                let why = Why { destination: &self.name, cause, status, reason };
+                if status.is_some_and(|status| self.limits.give_up_on.contains(&status)) {
+                    self.dead_letters.take_final(job, &why);
+                } else {
+                    self.dead_letters.take(job, &why);
+                }
             }
-            End::Rejected { cause, reason } | End::Poison { cause, reason } => {
-                self.dead_letter(job, cause, reason, status, now);
+            End::Poison { cause, reason } => {
+                self.dead_letters.take(job, &Why { destination: &self.name, cause, status, reason });
             }
         }
-    }
-
-    /// Whether the operator wants records given up that are refused with `status`, for want of a place for them.
-    fn gives_up(&self, job: &Job, status: Option<u16>) -> bool {
-        matches!(self.dead_letters, DeadLetters::Hold)
-            // Somebody else's record, and no place is left for it.
-            && !job.tickets.is_letter()
-            && status.is_some_and(|status| self.limits.give_up_on.contains(&status))
-    }
-
-    fn dead_letter(&self, job: Job, cause: Cause, reason: Option<&str>, status: Option<u16>, now: Instant) {
-        self.stats.dead_letters.add(cause, 1);
-        let lost = match self.dead_letters {
-            DeadLetters::Drop if !job.tickets.is_letter() => Lost::GivenUp,
-            DeadLetters::To(_) if !job.tickets.is_letter() => Lost::DeadLetter,
-            _ => Lost::Held,
-        };
-        if lost == Lost::Held {
-            self.stats.held.fetch_add(1, Relaxed);
-        }
-        self.told.lost(&self.name, &job, cause, status, lost, now);
-        self.dead_letters.take(job, &Why { destination: &self.name, cause, status, reason });
     }
 }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use adapters::{Cause, Class};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::{gate::Change, job::Job};
 use crate::logging::SharedLimited;
@@ -21,7 +21,6 @@ const DESTINATION_LOG_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Told {
     refused: SharedLimited,
-    lost: SharedLimited,
     full: SharedLimited,
     holds: SharedLimited,
     shut: SharedLimited,
@@ -29,24 +28,11 @@ pub(super) struct Told {
     split: SharedLimited,
 }
 
-/// What became of a record that no retry can help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lost {
-    /// XDR is told not to ship it again.
-    GivenUp,
-    /// It goes to the dead letters.
-    DeadLetter,
-    /// It is refused for now, again and again.
-    Held,
-}
-
 impl Default for Told {
     fn default() -> Self {
-        let record = || SharedLimited::new(REFUSED_LOG_EVERY);
         let destination = || SharedLimited::new(DESTINATION_LOG_EVERY);
         Self {
-            refused: record(),
-            lost: record(),
+            refused: SharedLimited::new(REFUSED_LOG_EVERY),
             full: destination(),
             holds: destination(),
             shut: destination(),
@@ -168,40 +154,6 @@ impl Told {
                 suppressed,
                 "the destination refuses a record, or one that is sent with it; XDR ships it again"
             );
-        }
-    }
-
-    /// No retry can help a record.
-    pub(super) fn lost(
-        &self,
-        destination: &str,
-        job: &Job,
-        cause: Cause,
-        status: Option<u16>,
-        lost: Lost,
-        now: Instant,
-    ) {
-        let namespace = job.record.namespace().escape_ascii();
-        let (digest, attempts) = (job.record.digest(), job.attempts);
-        // Every one that is given up gets its line: XDR does not ship it again, so this names it.
-        let suppressed = if lost == Lost::GivenUp { Some(0) } else { self.lost.allow(now) };
-        match (lost, suppressed) {
-            (Lost::GivenUp, _) => warn!(
-                destination, %namespace, %digest, %cause, status, attempts,
-                "the destination refused a record for good; it is given up, as configured"
-            ),
-            (Lost::DeadLetter, Some(suppressed)) => warn!(
-                destination, %namespace, %digest, %cause, status, attempts, suppressed,
-                "no retry can help a record; it goes to the dead letters"
-            ),
-            (Lost::Held, Some(suppressed)) => warn!(
-                destination, %namespace, %digest, %cause, status, attempts, suppressed,
-                "no retry can help a record; it is held, and XDR ships it again and again: \
-                 correct the consumer or the record, or configure dead-letter"
-            ),
-            (Lost::DeadLetter | Lost::Held, None) => {
-                debug!(destination, %namespace, %digest, %cause, status, attempts, "no retry can help a record");
-            }
         }
     }
 }

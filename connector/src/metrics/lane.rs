@@ -52,10 +52,6 @@ pub struct LaneStats {
     pub refused_closed: AtomicU64,
     /// Failed attempts of records, by cause.
     pub failures: ByCause,
-    /// Records that no retry can help, by cause, each time one comes.
-    pub dead_letters: ByCause,
-    /// Those of them that were refused for now, for want of a place for them.
-    pub held: AtomicU64,
     /// Records shipped again that were not sent, because this destination had that very version.
     pub already_delivered: AtomicU64,
 }

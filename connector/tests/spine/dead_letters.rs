@@ -10,7 +10,6 @@ use adapters::{Cause, Outcome};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use esp_connector::{
     config::{DeadLetter, DurableMember, Format, JsonRules, NanPolicy, Routing},
-    dead_letter::DeadLetters,
     simulator::particle::Particle,
 };
 use flate2::{Compression, write::ZlibEncoder};
@@ -38,7 +37,7 @@ fn place(index: usize) -> Option<DeadLetter> {
 fn two(targets: [Arc<Scripted>; 2]) -> Setup {
     let mut setup = Setup::to(targets);
     setup.routing = Some(Routing::To(vec!["target-0".to_owned()]));
-    setup.places = vec![place(1), None];
+    setup.dead_letters = vec![place(1), None, None];
     setup
 }
 
@@ -52,8 +51,8 @@ fn frame_of(entry: &Value) -> Vec<u8> {
 
 /// Sent and confirmed, of one target's dead letters.
 fn counted(peer: &Peer, target: usize) -> (u64, u64) {
-    let DeadLetters::To(place) = peer.shared.lanes[target].dead_letters() else { panic!("it has a place") };
-    (place.stats().sent.total(), place.stats().confirmed.load(Relaxed))
+    let stats = peer.shared.lanes[target].dead_letters().stats();
+    (stats.sent.total(), stats.confirmed.load(Relaxed))
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +82,7 @@ async fn a_record_that_cannot_be_written_goes_to_each_destinations_own_place() {
     let targets: Vec<_> = (0..4).map(|_| taking()).collect();
     let mut setup = Setup::to(targets.clone());
     setup.routing = Some(Routing::To(vec!["target-0".to_owned(), "target-1".to_owned()]));
-    setup.places = vec![place(2), place(3)];
+    setup.dead_letters = vec![place(2), place(3)];
     setup.format = Format::FlatJson {
         metadata_key: "meta".to_owned(),
         durable: DurableMember::Always,
@@ -110,8 +109,7 @@ async fn where_one_destination_has_no_place_the_record_is_held_and_the_other_get
     let letters = taking();
     let mut setup = Setup::to([taking(), taking(), letters.clone()]);
     setup.routing = Some(Routing::To(vec!["target-0".to_owned(), "target-1".to_owned()]));
-    setup.places = vec![place(2), None];
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![place(2), None];
     setup.format = Format::FlatJson {
         metadata_key: "meta".to_owned(),
         durable: DurableMember::Always,
@@ -140,8 +138,7 @@ async fn a_place_that_does_not_confirm_never_costs_the_record() {
         let failing = Scripted::new(1, move |_, _| async move { outcome });
         let mut setup = two([refusing_odd(), failing.clone()]);
         setup.targets.push(other.clone());
-        setup.places = vec![place(1), fate];
-        setup.dead_letters = DeadLetters::Hold;
+        setup.dead_letters = vec![place(1), fate];
         setup.give_up_on = vec![400];
         let mut peer = setup.start();
         peer.send(&record(1, 1)).await;
@@ -205,7 +202,7 @@ async fn two_destinations_may_take_each_others_dead_letters() {
         }
     });
     let mut setup = Setup::to([even.clone(), odd.clone()]);
-    setup.places = vec![place(1), place(0)];
+    setup.dead_letters = vec![place(1), place(0)];
     let mut peer = setup.start();
     peer.send(&record(1, 1)).await;
     peer.send(&record(2, 2)).await;
@@ -235,7 +232,7 @@ async fn what_is_kept_for_a_dead_letter_counts_in_the_window_and_nothing_is_kept
     for dead_letter in [None, place(1)] {
         let hung = Scripted::new(1, |_, _| std::future::pending());
         let mut setup = two([hung, taking()]);
-        setup.places = vec![dead_letter];
+        setup.dead_letters = vec![dead_letter];
         let mut peer = setup.start();
         peer.send(&record(1, 1)).await;
         pause(10).await;

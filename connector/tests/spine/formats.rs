@@ -3,7 +3,6 @@
 use adapters::Outcome;
 use esp_connector::{
     config::{DurableMember, Format, JsonRules, NanPolicy},
-    dead_letter::DeadLetters,
     simulator::particle::Particle,
 };
 
@@ -13,7 +12,7 @@ use crate::harness::{Scripted, Setup, all_n_of, record, version_holding};
 async fn a_record_that_does_not_fit_is_held_and_the_others_go() {
     let target = Scripted::new(1, |_, _| async { Outcome::Delivered });
     let mut setup = Setup::to([target.clone()]).in_batches(100, 4_000);
-    setup.dead_letters = DeadLetters::Hold;
+    setup.dead_letters = vec![None];
     setup.format = Format::FlatJson {
         metadata_key: "meta".to_owned(),
         durable: DurableMember::Always,

@@ -15,10 +15,9 @@ use esp_connector::config::{Batching, Config, DeadLetter, Destination, RecordOrd
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
     connection::{self, Limits, Shared},
-    dead_letter::{DeadLetters, Places},
+    dead_letter::Places,
     delivered::Delivered,
     lane::{self, Lane},
-    logging::SharedLimited,
     metrics::Metrics,
     recorder::Tap,
     retry::RetryPolicy,
@@ -137,15 +136,14 @@ pub struct Setup {
     pub window_bytes: usize,
     pub attempts_max: u32,
     pub held_max: usize,
-    pub dead_letters: DeadLetters,
     pub give_up_on: Vec<u16>,
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
     pub format: Format,
     /// To all targets unless something is here; they are called `target-0` and so on.
     pub routing: Option<Routing>,
-    /// What becomes of the dead letters of each target, where it is not `dead_letters`.
-    pub places: Vec<Option<DeadLetter>>,
+    /// What becomes of the dead letters of each target; of all others they are given up.
+    pub dead_letters: Vec<Option<DeadLetter>>,
     /// Records of which partial success is remembered.
     pub remember: usize,
 }
@@ -158,7 +156,6 @@ impl Setup {
             window_bytes: 64 << 20,
             attempts_max: 1,
             held_max: 32_768,
-            dead_letters: DeadLetters::Drop,
             give_up_on: Vec::new(),
             batching: None,
             record_ordering: None,
@@ -168,7 +165,7 @@ impl Setup {
                 rules: JsonRules::default(),
             },
             routing: None,
-            places: Vec::new(),
+            dead_letters: Vec::new(),
             remember: 1_000,
         }
     }
@@ -200,7 +197,7 @@ impl Setup {
         let mut config = Config::default();
         let names: Vec<String> = (0..self.targets.len()).map(|index| format!("target-{index}")).collect();
         for (index, name) in names.iter().enumerate() {
-            let dead_letter = self.places.get(index).cloned().flatten();
+            let dead_letter = self.dead_letters.get(index).cloned().unwrap_or(Some(DeadLetter::Drop));
             config.destinations.insert(name.clone(), Destination { dead_letter, ..unused_destination() });
         }
         config.root = Sections {
@@ -231,12 +228,8 @@ impl Setup {
                 };
                 let policies = Arc::clone(router.batch_policies());
                 let now = Instant::now().into_std();
-                let setting = config.destinations[&name].dead_letter.as_ref();
-                let dead_letters = match setting {
-                    Some(setting) => places.dead_letters(Some(setting)),
-                    None => self.dead_letters.clone(),
-                };
-                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, dead_letters, now);
+                let letters = places.dead_letters(config.destinations[&name].dead_letter.as_ref());
+                let lane = Lane::new(name, Arc::clone(target) as _, limits, policies, letters, now);
                 places.open(&lane);
                 lane.start(&mut tasks);
                 lane
@@ -255,7 +248,6 @@ impl Setup {
                 accept_client_writes: true,
             },
             assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
-            held_log: SharedLimited::new(connection::HELD_LOG_EVERY),
             stop: stopping,
         });
         let (ours, theirs) = tokio::io::duplex(1 << 20);

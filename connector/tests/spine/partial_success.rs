@@ -162,7 +162,7 @@ async fn a_dead_letter_that_was_confirmed_is_not_written_again() {
     let (failing, letters) = (taking_from(2), taking());
     let mut setup = Setup::to([refusing.clone(), failing, letters.clone()]);
     setup.routing = Some(Routing::To(vec!["target-0".to_owned(), "target-1".to_owned()]));
-    setup.places = vec![Some(DeadLetter::To("target-2".to_owned()))];
+    setup.dead_letters = vec![Some(DeadLetter::To("target-2".to_owned()))];
     let mut peer = setup.start();
     for code in [18, 18, 0] {
         assert_eq!(ship(&mut peer, &record(1, 1)).await, code);

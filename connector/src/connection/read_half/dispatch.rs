@@ -5,17 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::{Cause, Outcome};
+use adapters::Outcome;
 use bytes::Bytes;
-use tracing::warn;
 
 use super::ReadHalf;
 use crate::{
     connection::now,
-    dead_letter::{DeadLetters, Original},
+    dead_letter::Original,
     delivered::Shipment,
-    encode::EncodeError,
-    lane::{Job, Lane, Order},
+    lane::{Job, Order},
     notification::{ChangeNotification, RecordId},
     route::Delivery,
     transform::Names,
@@ -80,7 +78,7 @@ impl<R> ReadHalf<R> {
         let patience = self.caught_up + PATIENCE;
         let tickets = self.replies.push_record(arrived, arrival.deadline, bytes, destinations.len());
         let shipment = self.shipment(record, notification, arrival.frame, delivery, destinations);
-        let mut stale = true;
+        let (mut stale, mut held) = (true, false);
         for (mut ticket, &destination) in tickets.zip(destinations) {
             let lane = &self.shared.lanes[destination];
             if let Some(shipment) = &shipment {
@@ -117,45 +115,14 @@ impl<R> ReadHalf<R> {
             match &encoded {
                 Ok(()) => lane.enqueue(job, patience).await,
                 // No retry helps before the record or the configuration changes.
-                Err(error) => {
-                    self.tell_of_unwritten(lane, notification, error);
-                    lane.dead_letters().take_unwritten(job, lane.name(), error);
-                }
+                Err(error) => held |= lane.dead_letters().take_unwritten(job, lane.name(), error),
             }
-        }
-        let holds =
-            |destination: &usize| matches!(self.shared.lanes[*destination].dead_letters(), DeadLetters::Hold);
-        if encoded.is_err() && destinations.iter().any(holds) {
-            self.shared.metrics.held();
         }
         if stale {
             self.shared.metrics.stale();
         }
-    }
-
-    fn tell_of_unwritten(&self, lane: &Lane, notification: &ChangeNotification<'_>, error: &EncodeError) {
-        lane.stats().dead_letters.add(Cause::Malformed, 1);
-        let fate = match lane.dead_letters() {
-            DeadLetters::Hold => {
-                lane.stats().held.fetch_add(1, Relaxed);
-                "held, refused for now until the record or the configuration changes"
-            }
-            DeadLetters::Drop => "given up (dead-letter: drop)",
-            DeadLetters::To(_) => "sent to the dead letters",
-        };
-        // What is given up gets its line: XDR does not ship it again.
-        let given_up = matches!(lane.dead_letters(), DeadLetters::Drop).then_some(0);
-        if let Some(suppressed) = given_up.or_else(|| self.shared.held_log.allow(now())) {
-            let set = notification.set.map(|set| set.escape_ascii());
-            warn!(
-                destination = lane.name(),
-                namespace = %notification.namespace.escape_ascii(),
-                set = set.map(tracing::field::display),
-                digest = %notification.digest,
-                %error,
-                suppressed,
-                "a record cannot be written in the configured format and is {fate}"
-            );
+        if held {
+            self.shared.metrics.held();
         }
     }
 
