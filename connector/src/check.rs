@@ -1,7 +1,7 @@
 //! `esp-connector check`: what a configuration would run, in words, or everything that is wrong with it.
 //!
-//! Builds the targets, so that missing files and variables show; opens no connection. Prints no header
-//! value, and of URLs no query, which may hold a key.
+//! Builds the targets, so that missing files and variables show; opens no connection, unless it is asked to probe. Prints
+//! no header value, and of URLs no query, which may hold a key.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use adapters::{
-    SharedTarget, TargetConfig,
+    SharedTarget,
     tls::{Identity, Version},
 };
 
@@ -20,7 +20,11 @@ use crate::{
     logging,
 };
 
+mod destinations;
+mod probe;
 mod routes;
+
+pub use probe::PROBE_TIMEOUT;
 
 /// Why there is no plan to print.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,16 @@ pub enum CheckError {
 
 /// Checks the file at `path` and prints what it would run to `out`.
 pub fn run(path: &Path, out: &mut dyn Write) -> Result<(), CheckError> {
+    plan(path, out).map(drop)
+}
+
+/// The same, and then one harmless call to each destination: true when all would take deliveries. Inside a runtime.
+pub async fn run_and_probe(path: &Path, out: &mut dyn Write) -> Result<bool, CheckError> {
+    let targets = plan(path, out)?;
+    Ok(probe::run(&targets, out).await?)
+}
+
+fn plan(path: &Path, out: &mut dyn Write) -> Result<Targets, CheckError> {
     let mut examined = config::examine_file(path)?;
     let targets = examined.targets();
     if let Some(file) = &examined.config.logging.file
@@ -45,7 +59,7 @@ pub fn run(path: &Path, out: &mut dyn Write) -> Result<(), CheckError> {
     let notes = examined.findings.notes();
     let warnings = examined.findings.finish()?;
     print(path, &examined.config, &targets, [&warnings, &notes], out)?;
-    Ok(())
+    Ok(targets)
 }
 
 type Targets = BTreeMap<String, SharedTarget>;
@@ -59,7 +73,7 @@ fn print(
 ) -> io::Result<()> {
     writeln!(out, "{}", path.display())?;
     service(config, out)?;
-    destinations(config, targets, out)?;
+    destinations::print(config, targets, out)?;
     routes::print(config, out)?;
     for (heading, remarks) in [("warnings", warnings), ("notes", notes)] {
         if !remarks.is_empty() {
@@ -124,40 +138,6 @@ fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let console = logging.console.then(|| "standard error".to_owned());
     let to = file.into_iter().chain(console).collect::<Vec<_>>().join(" and ");
     row("logs", format!("{form} to {to}, {ticker}, {levels}"))
-}
-
-fn destinations(config: &Config, targets: &Targets, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\ndestinations")?;
-    if targets.is_empty() {
-        writeln!(out, "  none")?;
-    }
-    let named = |(name, target)| Some((name, config.destinations.get(name)?, target));
-    for (name, destination, target) in targets.iter().filter_map(named) {
-        let concurrency = target.concurrency();
-        let at_once = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
-        writeln!(out, "  {name}")?;
-        match &destination.target {
-            TargetConfig::Http(http) => {
-                let protocol = match http.protocol {
-                    adapters::http::Protocol::Http1 => "HTTP/1.1",
-                    adapters::http::Protocol::Http2 => "HTTP/2",
-                };
-                writeln!(out, "    POST by {protocol}, {} ms a call, to", http.call_timeout)?;
-                for url in &http.urls {
-                    writeln!(out, "      {}", public(url))?;
-                }
-            }
-            other => writeln!(out, "    {other:?}")?,
-        }
-        let requests = plural(at_once.get(), "request");
-        let attempts = plural(destination.max_attempts as usize, "attempt");
-        let queued = plural(destination.max_queued, "record");
-        writeln!(
-            out,
-            "    at most {requests} at once, {attempts} per record, {queued} may wait for an endpoint"
-        )?;
-    }
-    Ok(())
 }
 
 /// Which TLS it is, whose certificate is shown, and who may connect.
@@ -245,6 +225,10 @@ destinations:
     max-connections-per-endpoint: 32
     workers: 8
     headers: {Authorization: Bearer hunter2}
+    partial-response: true
+    compression: gzip
+    compression-threshold: 2048
+    dead-letter: archive
   archive:
     urls: ["http://127.0.0.1:9001/"]
     protocol: HTTP_1_1
@@ -278,10 +262,15 @@ destinations
   archive
     POST by HTTP/1.1, 1000 ms a call, to
       http://127.0.0.1:9001/
+    records that it never takes are held: refused for now, until somebody acts
     at most 1 request at once, 1 attempt per record, 32768 records may wait for an endpoint
+    takes the dead letters of orders
   orders
     POST by HTTP/1.1, 1000 ms a call, to
       http://127.0.0.1:9000/orders?…
+    bodies over 2 KiB compressed by gzip
+    its answer may name single records that failed (`batchItemFailures`)
+    records that it never takes go to archive
     at most 8 requests at once, 5 attempts per record, 32768 records may wait for an endpoint
 
 routes (the first line that fits a record counts)

@@ -30,7 +30,7 @@ mod tree;
 pub(crate) use problem::Findings;
 pub use problem::{Problem, Problems};
 pub use scope::{Effective, Scope};
-pub(crate) use settings::{behind_is_lambda, compression, http_settings, type_name};
+pub(crate) use settings::{compression, http_settings, type_name};
 
 /// A configuration without mistakes, and what its author should know.
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt::Display,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -26,6 +27,8 @@ use tracing::{error, info, warn};
 
 /// A configuration that cannot be used (`EX_USAGE` of sysexits.h).
 const EXIT_CONFIG: u8 = 64;
+/// A destination that would not take records (`EX_UNAVAILABLE`).
+const EXIT_UNAVAILABLE: u8 = 69;
 
 /// Turns Aerospike XDR change notifications into HTTP and serverless calls.
 ///
@@ -48,6 +51,10 @@ enum Command {
         /// The configuration file (YAML)
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
+        /// Also make one harmless call to each destination, and say in words what is missing: permission, region,
+        /// audience, clock, TLS. Ends with 69 when one would not take records
+        #[arg(long)]
+        probe: bool,
     },
     /// Print recorded or captured traffic as readable JSON, one line a frame
     Decode {
@@ -87,11 +94,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Run(arguments) => run_connector(&arguments),
-        Command::Check { config } => match check::run(&config, &mut io::stdout().lock()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error @ CheckError::Problems(_)) => fail(EXIT_CONFIG, &error),
-            Err(error @ CheckError::Write(_)) => fail(1, &error),
-        },
+        Command::Check { config, probe } => check_file(&config, probe),
         Command::Decode { files } => {
             match decode::run(&files, &mut io::BufWriter::new(io::stdout().lock())) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -112,6 +115,24 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn check_file(config: &Path, probe: bool) -> ExitCode {
+    let out = &mut io::stdout().lock();
+    let wrong = |error: CheckError| match error {
+        CheckError::Problems(_) => fail(EXIT_CONFIG, &error),
+        CheckError::Write(_) => fail(1, &error),
+    };
+    if !probe {
+        return check::run(config, out).map_or_else(wrong, |()| ExitCode::SUCCESS);
+    }
+    block_on(None, async {
+        Ok::<_, Infallible>(match check::run_and_probe(config, out).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(EXIT_UNAVAILABLE),
+            Err(error) => wrong(error),
+        })
+    })
 }
 
 fn run_connector(arguments: &RunArguments) -> ExitCode {
