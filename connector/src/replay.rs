@@ -203,7 +203,7 @@ impl<T: FnMut(String)> Run<'_, T> {
     }
 
     fn keep(&mut self, line: &Line, problem: &str) -> Result<(), ReplayError> {
-        let file = self.files.get(line.file).map_or(Path::new("?"), PathBuf::as_path);
+        let file = self.files.get(line.file).map_or_else(|| Path::new("?"), PathBuf::as_path);
         (self.tell)(format!("{}:{}: {problem}", file.display(), line.number));
         self.remaining.as_mut().map_or(Ok(()), |remaining| remaining.push(&line.text))
     }
