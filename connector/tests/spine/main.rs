@@ -5,6 +5,7 @@
 mod acks;
 mod batches;
 mod breaker;
+mod dead_letters;
 mod formats;
 mod harness;
 mod order;
@@ -13,3 +14,4 @@ mod overload;
 mod partial;
 mod poison;
 mod throttling;
+mod partial_success;
