@@ -74,7 +74,7 @@ impl Api {
         }
         let params = Params::builder()
             .region(&region)
-            .set_endpoint(endpoint_url.or(sdk.endpoint_url()).map(str::to_owned))
+            .set_endpoint(endpoint_url.or_else(|| sdk.endpoint_url()).map(str::to_owned))
             .set_use_fips(sdk.use_fips())
             .set_use_dual_stack(sdk.use_dual_stack())
             .build()

@@ -5,7 +5,6 @@
 
 use std::{
     error::Error,
-    fmt,
     sync::{Mutex, PoisonError},
 };
 
@@ -17,16 +16,7 @@ use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError
 use futures_util::future::BoxFuture;
 
 use super::Config;
-use crate::REASON_BYTES_MAX;
-
-/// Something that hands out credentials.
-pub(super) trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Asks once. An error is words for an operator, without a secret.
-    fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>>;
-
-    /// What is asked, for the log.
-    fn name(&self) -> String;
-}
+use crate::{REASON_BYTES_MAX, renewed::Source};
 
 /// What a source gave.
 #[derive(Clone, Debug)]
@@ -103,6 +93,12 @@ impl Providers {
 }
 
 impl Source for Providers {
+    type Item = Fetched;
+
+    fn what(&self) -> &'static str {
+        "AWS credentials"
+    }
+
     fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
         Box::pin(self.ask())
     }
