@@ -13,6 +13,7 @@ pub mod check;
 pub mod concurrency;
 pub mod config;
 pub mod connection;
+pub mod cost;
 pub mod dead_letter;
 pub mod decode;
 pub mod delivered;

@@ -15,6 +15,7 @@ use esp_connector::{
     Options,
     check::{self, CheckError},
     config::{self, Loaded},
+    cost::{self, CostError},
     decode, demo,
     logging::{self, LogHandle},
     receiver::args::ReceiveArgs,
@@ -56,6 +57,8 @@ enum Command {
         #[arg(long)]
         probe: bool,
     },
+    /// What the configured routes cost per million records and per month, next to the same routes at other batch sizes
+    Cost(cost::CostArgs),
     /// Print recorded or captured traffic as readable JSON, one line a frame
     Decode {
         /// Raw bytes, hexadecimal text, or a recording made with `run --record`; `-` reads standard input
@@ -95,6 +98,11 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run_connector(&arguments),
         Command::Check { config, probe } => check_file(&config, probe),
+        Command::Cost(arguments) => match cost::run(&arguments, &mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error @ CostError::Write(_)) => fail(1, &error),
+            Err(error) => fail(EXIT_CONFIG, &error),
+        },
         Command::Decode { files } => {
             match decode::run(&files, &mut io::BufWriter::new(io::stdout().lock())) {
                 Ok(()) => ExitCode::SUCCESS,
