@@ -1,23 +1,20 @@
-//! AWS credentials: where they come from, and a cache that renews them ahead of expiry.
-//!
-//! Static ones are fetched once, and again only when a peer refuses them. Others are replaced in the background, so that a
-//! request never waits for them but at the very first, and never fails while old ones live.
+//! AWS credentials: where they come from, and what of them a client needs. They are renewed ahead of expiry.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::task::AbortHandle;
 
 pub(crate) use self::source::words;
-use self::{cache::Cache, source::Providers};
-use crate::{Access, authorize::Unproven};
+use self::source::{Fetched, Providers};
+use crate::{
+    Access,
+    authorize::Unproven,
+    renewed::{Item, Renewed},
+};
 
-mod cache;
-mod schedule;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod sdk;
 mod source;
 
@@ -42,10 +39,7 @@ pub struct Config {
 
 /// The credentials of one destination.
 #[derive(Debug)]
-pub(crate) struct Credentials {
-    cache: Arc<Cache>,
-    keeper: OnceLock<AbortHandle>,
-}
+pub(crate) struct Credentials(Renewed<Providers>);
 
 /// Credentials at one moment.
 #[derive(Clone, Debug)]
@@ -58,42 +52,49 @@ pub(crate) struct Current {
 impl Credentials {
     /// Those that `config` names, for `destination`. Nothing is fetched yet.
     pub(crate) fn new(destination: &str, config: &Config) -> Arc<Self> {
-        let source = Box::new(Providers::new(config));
-        let cache = Arc::new(Cache::new(destination, source, Box::new(SystemTime::now)));
-        Arc::new(Self { cache, keeper: OnceLock::new() })
+        Arc::new(Self(Renewed::new(destination, Providers::new(config))))
+    }
+
+    /// Those that a test makes up.
+    #[cfg(test)]
+    fn scripted(sessions: scripted::Sessions) -> Arc<Self> {
+        Arc::new(Self(Renewed::new("test", Providers::scripted(sessions))))
     }
 
     /// Sees to it that there are some; waits only while there never were any.
     pub(crate) async fn prepare(&self) -> Result<(), Unproven> {
-        self.start();
-        self.cache.prepare().await
+        self.0.prepare().await
     }
 
     /// Those to use now; `None` before [`Self::prepare`] went well, and when they have expired and cannot be renewed.
     pub(crate) fn current(&self) -> Option<Current> {
-        self.cache.current()
+        self.0.current().map(|Fetched { credentials, base }| {
+            let region = base.region().map(|region| region.as_ref().to_owned());
+            Current { credentials, region }
+        })
     }
 
     /// A peer refused `used`. Asks the source again, unless that was done a moment ago; true when there are others now.
     pub(crate) async fn renew(&self, used: &aws_credential_types::Credentials) -> bool {
-        self.start();
-        self.cache.renew(used).await
+        let Some(last) = self.0.cache().last() else { return false };
+        self.0.renew(&Fetched { credentials: used.clone(), ..last }).await
     }
 
     /// For metrics.
     pub(crate) fn access(&self) -> Access {
-        self.cache.access()
-    }
-
-    fn start(&self) {
-        self.keeper.get_or_init(|| tokio::spawn(Arc::clone(&self.cache).keep()).abort_handle());
+        self.0.access()
     }
 }
 
-impl Drop for Credentials {
-    fn drop(&mut self) {
-        if let Some(keeper) = self.keeper.get() {
-            keeper.abort();
-        }
+impl Item for Fetched {
+    fn expiry(&self) -> Option<SystemTime> {
+        self.credentials.expiry()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let (one, other) = (&self.credentials, &other.credentials);
+        one.access_key_id() == other.access_key_id()
+            && one.secret_access_key() == other.secret_access_key()
+            && one.session_token() == other.session_token()
     }
 }

@@ -43,6 +43,7 @@ mod told;
 mod turns;
 
 pub use self::job::{Job, Order, Tickets};
+pub(crate) use self::told::what_to_do;
 
 /// How long a record waits for room at most in a lane that was not found full lately.
 const PATIENCE_MAX: Duration = Duration::from_millis(250);
@@ -111,6 +112,7 @@ impl Lane {
             // Nothing is thrown away on a suspicion.
             poison: !dead_letters.gives_up(),
         };
+        let letters = Arc::clone(dead_letters.stats());
         let queue = Queue::new(Arc::clone(&policies), now);
         let state = State::new(queue, Gate::new(start, limits.workers, now), admission, rules);
         let lane = Self {
@@ -125,7 +127,7 @@ impl Lane {
             room: Notify::new(),
             sooner: Notify::new(),
             closed: AtomicBool::new(false),
-            stats: Arc::default(),
+            stats: Arc::new(LaneStats { letters, ..LaneStats::default() }),
             told: Told::default(),
         };
         lane.gauge_destination(&lane.lock(), now);

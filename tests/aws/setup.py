@@ -73,7 +73,8 @@ def front(aws, alias):
     """Address of the front, and what a caller has to be allowed."""
     kind = SETTINGS.get("front", "none")
     if kind == "invoke":
-        return None, [allow("lambda:InvokeFunction", alias)]
+        # AWS looks at the alias; MiniStack, where the alias is a parameter of the call, at the function.
+        return None, [allow("lambda:InvokeFunction", [alias, alias.removesuffix(f":{ALIAS}")])]
     if kind == "function-url":
         url = aws.create_function_url_config(FunctionName=FUNCTION, Qualifier=ALIAS, AuthType="AWS_IAM")["FunctionUrl"]
         number = url.split("//")[1].split(".")[0]

@@ -41,11 +41,20 @@ pub(crate) fn with_envoy() -> Option<PathBuf> {
     with("envoy", "envoy")
 }
 
+/// A Python that can sign as AWS does, and receive HTTP/1.1 and HTTP/2.
+pub(crate) fn with_signer() -> Option<PathBuf> {
+    with("sigv4", "botocore, hypercorn, h2")
+}
+
+/// A Python with Google's functions framework, and what judges identity tokens.
+pub(crate) fn with_google() -> Option<PathBuf> {
+    with("google", "functions_framework, google.auth, jwt, requests, cryptography")
+}
+
 /// A Python that can import `modules`, which `requirements.txt` in `folder` of the tests installs.
 fn with(folder: &str, modules: &str) -> Option<PathBuf> {
-    // Tests run beside each other, and some want the same environment.
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    // Tests that want the same one run at the same time.
+    let _one_by_one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let system = plain()?;
     let requirements = repository().join("tests").join(folder).join("requirements.txt");
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join(format!("{folder}-venv"));
@@ -67,6 +76,8 @@ fn with(folder: &str, modules: &str) -> Option<PathBuf> {
     }
     Some(python)
 }
+
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 fn run(command: &mut Command) -> Result<(), String> {
     match command.output() {

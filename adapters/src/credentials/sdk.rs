@@ -11,13 +11,14 @@ use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
 };
 
-use super::{Credentials, cache::Cache};
+use super::{Credentials, source::Providers};
+use crate::renewed::Cache;
 
 impl Credentials {
     /// Settings for a client whose calls take at most `call`, connecting included, and `connect` for that alone. `None`
     /// before [`Credentials::prepare`] went well.
     pub(crate) fn sdk_config(&self, call: Duration, connect: Duration) -> Option<SdkConfig> {
-        let base = self.cache.base()?;
+        let base = self.0.cache().last()?.base;
         let timeouts = TimeoutConfig::builder()
             .operation_timeout(call)
             .operation_attempt_timeout(call)
@@ -25,9 +26,7 @@ impl Credentials {
             .build();
         let settings = base
             .into_builder()
-            .credentials_provider(SharedCredentialsProvider::new(FromCache(std::sync::Arc::clone(
-                &self.cache,
-            ))))
+            .credentials_provider(SharedCredentialsProvider::new(FromCache(self.0.cache())))
             // Its own memory would outlive a renewal that a refusing peer made necessary.
             .identity_cache(IdentityCache::no_cache())
             // Attempts inside a call would hide throttling from whoever paces, and take time that is not there.
@@ -41,7 +40,7 @@ impl Credentials {
 
 /// Never waits: whoever calls has prepared.
 #[derive(Debug)]
-struct FromCache(std::sync::Arc<Cache>);
+struct FromCache(std::sync::Arc<Cache<Providers>>);
 
 impl ProvideCredentials for FromCache {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>

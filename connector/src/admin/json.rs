@@ -29,7 +29,7 @@ pub(super) fn render(view: &View, now: Instant) -> Value {
 
         "cluster-name": view.cluster_name,
         "version": env!("CARGO_PKG_VERSION"),
-        "ready": (view.ready)() == Readiness::Ready,
+        "ready": view.readiness() == Readiness::Ready,
         "connections-opened": totals.connections_opened,
         "info-requests": totals.info_requests,
         "frame-errors": totals.frame_errors,
@@ -88,12 +88,33 @@ fn destination(reading: &DestinationReading) -> Value {
         "in-flight": reading.in_flight,
         "parked": reading.parked,
         "capacity": reading.capacity,
+        "concurrency": reading.concurrency,
+        "breaker": reading.breaker,
+        "pause-seconds": reading.pause_ms as f64 / 1_000.0,
+        "holding": reading.holding.map(|(class, status)| json!({ "class": class.as_str(), "status": status })),
         "requests": reading.requests,
+        "request-bytes": reading.request_bytes,
+        "request-records": reading.request_records.sum,
+        "ended": reading.classes,
+        "statuses": reading.statuses,
         "delivered": reading.records_delivered,
         "retried": reading.retries,
+        "split": reading.splits,
         "superseded": reading.superseded,
         "refused-full": reading.refused_full,
+        "refused-closed": reading.refused_closed,
         "failed-attempts": reading.failures,
+        "dead-letters": reading.dead_letters,
+        "held": reading.held,
+        "dead-letters-confirmed": reading.letters_confirmed,
+        "already-delivered": reading.already_delivered,
+        "access": reading.access.map(|access| json!({
+            "age-seconds": access.age.map(|age| age.as_secs()),
+            "expires-in-seconds": access.expires_in.map(|left| left.as_secs()),
+            "fetched": access.fetched,
+            "fetch-failures": access.fetch_failures,
+            "clock-offset-seconds": access.clock_offset_ms as f64 / 1_000.0,
+        })),
         "endpoints": endpoints.collect::<Map<_, _>>(),
     })
 }
@@ -140,6 +161,12 @@ mod tests {
         assert!((median - 0.01).abs() < 0.01 / 16.0, "{median}");
         assert_eq!(document["destinations"]["orders"]["endpoints"]["a:1"]["success"], 30);
         assert_eq!(document["destinations"]["audit"]["failed-attempts"]["timeout"], 3);
+        let audit = &document["destinations"]["audit"];
+        assert_eq!((&audit["statuses"]["429"], &audit["ended"]["throttled"]), (&json!(1), &json!(1)));
+        assert_eq!((&audit["request-records"], &audit["pause-seconds"]), (&json!(6), &json!(1.5)));
+        assert_eq!((&audit["access"], &audit["holding"]), (&Value::Null, &Value::Null));
+        let access = &document["destinations"]["orders"]["access"];
+        assert_eq!((&access["age-seconds"], &access["clock-offset-seconds"]), (&json!(60), &json!(-420.0)));
         assert_eq!(document["refused"]["status"], 1);
         assert_eq!(document["anomalies"]["late-answer"], 1);
     }

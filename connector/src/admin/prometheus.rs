@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{text::Page, view::View};
 use crate::metrics::process::Process;
 
+mod destinations;
 mod own;
 mod vendor;
 
@@ -22,8 +23,10 @@ pub(super) fn render(view: &View, now: Instant) -> String {
     }
     own::write(&mut page, view, &totals);
     own::write_window(&mut page, view);
-    own::write_lanes(&mut page, &destinations);
-    own::write_endpoints(&mut page, &destinations);
+    destinations::write_lanes(&mut page, &destinations);
+    destinations::write_requests(&mut page, &destinations);
+    destinations::write_access(&mut page, &destinations);
+    destinations::write_endpoints(&mut page, &destinations);
     own::write_process(&mut page, &process);
     page.finish()
 }

@@ -39,7 +39,7 @@ where
         (Known::Prometheus, _) => text(prometheus::CONTENT_TYPE, prometheus::render(view, Instant::now())),
         (Known::Logging, _) => json(StatusCode::OK, &json!({ "levels": view.logs.levels() })),
         (Known::Alive, _) => json(StatusCode::OK, &json!({ "alive": true })),
-        (Known::Ready, _) => match (view.ready)() {
+        (Known::Ready, _) => match view.readiness() {
             Readiness::Ready => json(StatusCode::OK, &json!({ "ready": true })),
             Readiness::NotReady(reason) => {
                 json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reason": reason }))

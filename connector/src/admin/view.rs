@@ -6,11 +6,13 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use adapters::{EndpointStats, SharedTarget};
+use adapters::{Access, Class, EndpointStats, SharedTarget};
 
 use crate::{
+    delivered::Delivered,
+    lane::what_to_do,
     logging::LogHandle,
-    metrics::{LaneStats, Metrics},
+    metrics::{LaneStats, Metrics, histogram::Snapshot},
     ordering::LutCache,
     tls::Acceptor,
 };
@@ -29,12 +31,14 @@ pub struct View {
     pub window: Arc<dyn Fn() -> WindowGauge + Send + Sync>,
     /// Every lane with its target. A name that occurs twice is shown as one destination.
     pub destinations: Vec<DestinationView>,
-    /// Whether records would be taken now.
+    /// Whether records would be taken now, as far as the connector itself is concerned. See [`View::readiness`].
     pub ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// Listeners with TLS.
     pub tls: Vec<Arc<Acceptor>>,
     /// Where last-update times are remembered.
     pub lut_caches: Vec<Arc<LutCache>>,
+    /// Which destinations have what XDR ships again, unless that is not remembered.
+    pub delivered: Option<Arc<Delivered>>,
     /// Log levels.
     pub logs: LogHandle,
 }
@@ -63,6 +67,16 @@ pub struct DestinationView {
     pub lane: Arc<LaneStats>,
 }
 
+impl DestinationView {
+    /// What an operator has to see to, in words.
+    fn holding(&self) -> Option<String> {
+        let (class, status) = self.lane.holding.get()?;
+        let what = what_to_do(class, status)?;
+        let status = status.map_or_else(String::new, |status| format!(", status {status}"));
+        Some(format!("destination {} ({}{status}): {what}", self.name, class.as_str()))
+    }
+}
+
 /// Whether the connector is of use now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -82,6 +96,19 @@ impl fmt::Debug for View {
 }
 
 impl View {
+    /// Whether the connector is of use now: neither itself nor any destination says no.
+    ///
+    /// A destination counts that takes nothing until an operator acts. One that is merely out of order passes, and is
+    /// not helped by sending records to another connector.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let own = (self.ready)();
+        if own != Readiness::Ready {
+            return own;
+        }
+        let held: Vec<_> = self.destinations.iter().filter_map(DestinationView::holding).collect();
+        if held.is_empty() { Readiness::Ready } else { Readiness::NotReady(held.join("; ")) }
+    }
+
     /// One reading per destination name, sorted by name.
     pub(crate) fn destination_readings(&self) -> Vec<DestinationReading> {
         let mut by_name: BTreeMap<&str, Vec<&DestinationView>> = BTreeMap::new();
@@ -93,32 +120,80 @@ impl View {
 }
 
 /// The numbers of one destination at one moment. See [`LaneStats`] for what they mean.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DestinationReading {
     pub(crate) name: String,
     pub(crate) queued: u64,
     pub(crate) in_flight: u64,
     pub(crate) parked: u64,
     pub(crate) capacity: u64,
+    pub(crate) concurrency: u64,
+    pub(crate) breaker: u64,
+    pub(crate) pause_ms: u64,
+    pub(crate) holding: Option<(Class, Option<u16>)>,
     pub(crate) requests: u64,
+    pub(crate) request_bytes: u64,
+    pub(crate) request_records: Snapshot,
+    pub(crate) classes: BTreeMap<&'static str, u64>,
+    pub(crate) statuses: BTreeMap<u16, u64>,
     pub(crate) records_delivered: u64,
     pub(crate) retries: u64,
+    pub(crate) splits: u64,
     pub(crate) superseded: u64,
     pub(crate) refused_full: u64,
+    pub(crate) refused_closed: u64,
     pub(crate) failures: BTreeMap<&'static str, u64>,
+    pub(crate) dead_letters: BTreeMap<&'static str, u64>,
+    pub(crate) held: u64,
+    pub(crate) letters_confirmed: u64,
+    pub(crate) already_delivered: u64,
     pub(crate) endpoints: Vec<EndpointStats>,
+    pub(crate) access: Option<Access>,
 }
 
 impl DestinationReading {
     fn of(name: &str, views: &[&DestinationView]) -> Self {
-        let mut reading = Self { name: name.to_owned(), ..Self::default() };
+        let mut reading = Self::nothing(name);
         for view in views {
             reading.add(&view.lane);
         }
         let mut targets: Vec<&SharedTarget> = views.iter().map(|view| &view.target).collect();
         targets.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        reading.access = targets.iter().find_map(|target| target.access());
         reading.endpoints = merged(targets.into_iter().flat_map(|target| target.endpoints()));
         reading
+    }
+
+    fn nothing(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            queued: 0,
+            in_flight: 0,
+            parked: 0,
+            capacity: 0,
+            concurrency: 0,
+            breaker: 0,
+            pause_ms: 0,
+            holding: None,
+            requests: 0,
+            request_bytes: 0,
+            request_records: Snapshot::empty(),
+            classes: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            records_delivered: 0,
+            retries: 0,
+            splits: 0,
+            superseded: 0,
+            refused_full: 0,
+            refused_closed: 0,
+            failures: BTreeMap::new(),
+            dead_letters: BTreeMap::new(),
+            held: 0,
+            letters_confirmed: 0,
+            already_delivered: 0,
+            endpoints: Vec::new(),
+            access: None,
+        }
     }
 
     fn add(&mut self, lane: &LaneStats) {
@@ -126,14 +201,36 @@ impl DestinationReading {
         self.in_flight += lane.in_flight.load(Relaxed);
         self.parked += lane.parked.load(Relaxed);
         self.capacity += lane.capacity.load(Relaxed);
+        self.concurrency += lane.concurrency.load(Relaxed);
+        // Of several lanes the one that is worst off.
+        self.breaker = self.breaker.max(lane.breaker.load(Relaxed));
+        self.pause_ms = self.pause_ms.max(lane.pause_ms.load(Relaxed));
+        self.holding = self.holding.or_else(|| lane.holding.get());
         self.requests += lane.requests.load(Relaxed);
+        self.request_bytes += lane.request_bytes.load(Relaxed);
+        self.request_records = self.request_records.plus(&lane.request_records.snapshot());
         self.records_delivered += lane.records_delivered.load(Relaxed);
         self.retries += lane.retries.load(Relaxed);
+        self.splits += lane.splits.load(Relaxed);
         self.superseded += lane.superseded.load(Relaxed);
         self.refused_full += lane.refused_full.load(Relaxed);
-        for (cause, count) in lane.failures.read() {
-            *self.failures.entry(cause).or_default() += count;
+        self.refused_closed += lane.refused_closed.load(Relaxed);
+        self.held += lane.letters.held.total();
+        self.letters_confirmed += lane.letters.confirmed.load(Relaxed);
+        self.already_delivered += lane.already_delivered.load(Relaxed);
+        add(&mut self.failures, lane.failures.read());
+        let letters = &lane.letters;
+        for fate in [&letters.sent, &letters.held, &letters.dropped] {
+            add(&mut self.dead_letters, fate.read());
         }
+        add(&mut self.classes, lane.classes.read());
+        add(&mut self.statuses, lane.statuses.read());
+    }
+}
+
+fn add<K: Ord>(sums: &mut BTreeMap<K, u64>, counts: impl IntoIterator<Item = (K, u64)>) {
+    for (key, count) in counts {
+        *sums.entry(key).or_default() += count;
     }
 }
 
@@ -158,123 +255,9 @@ fn merged(endpoints: impl Iterator<Item = EndpointStats>) -> Vec<EndpointStats> 
     by_name.into_values().collect()
 }
 
-/// A view with something in every counter, for tests.
 #[cfg(test)]
-pub(crate) fn sample_view(cluster_name: &str) -> View {
-    use std::{num::NonZeroUsize, time::Duration};
-
-    use adapters::{Cause, Outcome, Payload, Report, Target};
-    use futures_util::future::BoxFuture;
-
-    use crate::metrics::Ended;
-
-    #[derive(Debug)]
-    struct Fixed(Vec<EndpointStats>);
-
-    impl Target for Fixed {
-        fn deliver<'a>(&'a self, _: &'a Payload) -> BoxFuture<'a, Report> {
-            Box::pin(async { Report::all(Outcome::Delivered) })
-        }
-
-        fn concurrency(&self) -> NonZeroUsize {
-            NonZeroUsize::MIN
-        }
-
-        fn endpoints(&self) -> Vec<EndpointStats> {
-            self.0.clone()
-        }
-    }
-
-    let endpoint = |endpoint: &str, success, healthy| EndpointStats {
-        endpoint: endpoint.to_owned(),
-        healthy,
-        success,
-        error: 1,
-        queued: 2,
-        health_success: 4,
-        health_error: 1,
-        connections: 1,
-        protocol: Some("h2"),
-        ..EndpointStats::default()
-    };
-    let metrics = Metrics::default();
-    metrics.connection_opened();
-    metrics.connection_opened();
-    metrics.connection_closed();
-    metrics.info_request();
-    metrics.frame_error();
-    metrics.anomaly("late-answer");
-    for ended in [
-        Ended::Success,
-        Ended::Success,
-        Ended::Error(Cause::Timeout),
-        Ended::Error(Cause::Status(500)),
-        Ended::ParseError,
-        Ended::Skipped,
-    ] {
-        metrics.arrived(300, Some(Duration::from_millis(120)));
-        metrics.ended(ended, Duration::from_millis(10));
-    }
-    let audit = LaneStats::default();
-    audit.queued.store(5, Relaxed);
-    audit.parked.store(2, Relaxed);
-    audit.capacity.store(100, Relaxed);
-    audit.failures.add(Cause::Timeout, 3);
-    let orders = || {
-        let lane = LaneStats::default();
-        lane.queued.store(1, Relaxed);
-        lane.capacity.store(20, Relaxed);
-        Arc::new(lane)
-    };
-    let (first, second) = (orders(), orders());
-    second.queued.store(2, Relaxed);
-    second.capacity.store(30, Relaxed);
-    let shared: SharedTarget = Arc::new(Fixed(vec![
-        endpoint("a:1", 10, true),
-        endpoint("a:1", 20, false),
-        endpoint("b:2", 5, true),
-    ]));
-    View {
-        metrics: Arc::new(metrics),
-        cluster_name: cluster_name.to_owned(),
-        jvm_compat: false,
-        in_process: Arc::new(|| 7),
-        window: Arc::new(|| WindowGauge {
-            records: 7,
-            records_limit: 100,
-            bytes: 2_100,
-            bytes_limit: 65_536,
-        }),
-        destinations: vec![
-            DestinationView { name: "orders".to_owned(), target: shared.clone(), lane: first },
-            DestinationView {
-                name: "audit".to_owned(),
-                target: Arc::new(Fixed(vec![])),
-                lane: Arc::new(audit),
-            },
-            DestinationView { name: "orders".to_owned(), target: shared, lane: second },
-        ],
-        ready: Arc::new(|| Readiness::Ready),
-        tls: Vec::new(),
-        lut_caches: Vec::new(),
-        logs: LogHandle::detached(),
-    }
-}
-
+mod sample;
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lanes_of_one_destination_add_up_and_its_target_counts_once() {
-        let readings = sample_view("blue").destination_readings();
-        let names: Vec<_> = readings.iter().map(|reading| reading.name.as_str()).collect();
-        assert_eq!(names, ["audit", "orders"]);
-        let orders = &readings[1];
-        assert_eq!((orders.queued, orders.capacity), (3, 50));
-        let endpoints: Vec<_> =
-            orders.endpoints.iter().map(|e| (e.endpoint.as_str(), e.success, e.error, e.healthy)).collect();
-        assert_eq!(endpoints, [("a:1", 30, 2, false), ("b:2", 5, 1, true)]);
-        assert_eq!(readings[0].failures["timeout"], 3);
-    }
-}
+mod tests;
+#[cfg(test)]
+pub(crate) use sample::sample_view;

@@ -68,6 +68,12 @@ impl Snapshot {
         Self { counts: counts.collect(), sum: self.sum.saturating_sub(earlier.sum) }
     }
 
+    /// Both together.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        let counts = self.counts.iter().zip(&other.counts).map(|(one, other)| one + other);
+        Self { counts: counts.collect(), sum: self.sum + other.sum }
+    }
+
     /// How many values are at most two to the power of `exponent`.
     pub(crate) fn up_to_power(&self, exponent: u32) -> u64 {
         self.counts[..=bucket(1 << exponent)].iter().sum()

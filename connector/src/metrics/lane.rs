@@ -1,13 +1,13 @@
 //! The numbers of one lane.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use adapters::{Cause, Class};
 
-use super::{ByCause, histogram::Histogram};
+use super::{ByCause, LetterStats, histogram::Histogram};
 
 /// What one lane holds and has done. The lane writes, the management endpoint and the ticker read.
 #[derive(Debug, Default)]
@@ -52,6 +52,8 @@ pub struct LaneStats {
     pub refused_closed: AtomicU64,
     /// Failed attempts of records, by cause.
     pub failures: ByCause,
+    /// Records that no retry can help.
+    pub letters: Arc<LetterStats>,
     /// Records shipped again that were not sent, because this destination had that very version.
     pub already_delivered: AtomicU64,
 }

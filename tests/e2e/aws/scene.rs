@@ -130,7 +130,7 @@ logging: {{levels: {{root: {}}}}}
         let generator = Generator::new(workload.clone());
         let mut settings = Settings::new(self.connector.address().to_string(), workload);
         // A database has more connections and deeper pipelines than a test can fill.
-        settings.deadline = Duration::from_secs(120);
+        settings.deadline = Duration::from_secs(150);
         let summary = Simulation::new(settings, None).run().await;
         let mut arrived = BTreeMap::new();
         for message in self.stack.messages(&self.cloud.queue).await {

@@ -3,7 +3,7 @@
 use super::{
     super::{
         text::{Kind, Page},
-        view::{DestinationReading, Readiness, View},
+        view::{Readiness, View},
     },
     MICROS_PER_SECOND, MILLIS_PER_SECOND,
 };
@@ -19,7 +19,7 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
         "esp_connector_ready",
         Gauge,
         "Whether records are taken, 1 or 0, as /readyz tells.",
-        u8::from((view.ready)() == Readiness::Ready),
+        u8::from(view.readiness() == Readiness::Ready),
     );
     page.single("esp_connector_connections", Gauge, "XDR connections open now.", totals.connections_active());
     page.single(
@@ -83,6 +83,7 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
     }
     tls(page, view);
     ordering(page, view);
+    partial_success(page, view);
     histogram(
         page,
         "esp_connector_record_duration_seconds",
@@ -125,6 +126,24 @@ fn ordering(page: &mut Page, view: &View) {
         Kind::Counter,
         "Last-update times forgotten before their time, to make room: raise lut-cache-max-records.",
         view.lut_caches.iter().map(|cache| cache.forgotten()).sum::<u64>(),
+    );
+}
+
+/// Unless it is turned off.
+fn partial_success(page: &mut Page, view: &View) {
+    let Some(delivered) = &view.delivered else { return };
+    page.single(
+        "esp_connector_partial_success_records",
+        Kind::Gauge,
+        "Records that some of their destinations have and others not yet, remembered until XDR ships them again.",
+        delivered.len() as u64,
+    );
+    page.single(
+        "esp_connector_partial_success_forgotten_total",
+        Kind::Counter,
+        "Records of partial success forgotten to make room, so that they go everywhere again: raise \
+         remember-partial-success.",
+        delivered.forgotten(),
     );
 }
 
@@ -191,99 +210,6 @@ pub(super) fn write_window(page: &mut Page, view: &View) {
         ("esp_connector_window_bytes_limit", "Most bytes the window takes.", window.bytes_limit),
     ] {
         page.single(name, Kind::Gauge, help, value);
-    }
-}
-
-/// Each destination's lanes, added up.
-pub(super) fn write_lanes(page: &mut Page, destinations: &[DestinationReading]) {
-    type Number = fn(&DestinationReading) -> u64;
-    let table: [(&'static str, Kind, &'static str, Number); 9] = [
-        ("esp_connector_lane_queued_records", Kind::Gauge, "Records waiting to be sent.", |lane| lane.queued),
-        (
-            "esp_connector_lane_in_flight_requests",
-            Kind::Gauge,
-            "Requests sent and not yet answered.",
-            |lane| lane.in_flight,
-        ),
-        (
-            "esp_connector_lane_parked_records",
-            Kind::Gauge,
-            "Records waiting for another attempt, or behind one that does.",
-            |lane| lane.parked,
-        ),
-        ("esp_connector_lane_capacity_records", Kind::Gauge, "Most records the lane may hold.", |lane| {
-            lane.capacity
-        }),
-        ("esp_connector_lane_requests_total", Kind::Counter, "Requests sent, retries included.", |lane| {
-            lane.requests
-        }),
-        (
-            "esp_connector_lane_delivered_records_total",
-            Kind::Counter,
-            "Records the destination confirmed.",
-            |lane| lane.records_delivered,
-        ),
-        (
-            "esp_connector_lane_retried_records_total",
-            Kind::Counter,
-            "Records sent again after a failed attempt.",
-            |lane| lane.retries,
-        ),
-        (
-            "esp_connector_lane_superseded_records_total",
-            Kind::Counter,
-            "Records not sent because a newer version of them was (record-ordering).",
-            |lane| lane.superseded,
-        ),
-        (
-            "esp_connector_lane_refused_records_total",
-            Kind::Counter,
-            "Records refused because the lane was full.",
-            |lane| lane.refused_full,
-        ),
-    ];
-    for (name, kind, help, number) in table {
-        let mut family = page.family(name, kind, help);
-        for lane in destinations {
-            family.sample(&[("destination", &lane.name)], number(lane));
-        }
-    }
-    let mut failures = page.family(
-        "esp_connector_lane_failed_attempts_total",
-        Kind::Counter,
-        "Failed attempts of records, by cause.",
-    );
-    for lane in destinations {
-        for (cause, count) in &lane.failures {
-            failures.sample(&[("destination", &lane.name), ("cause", cause)], count);
-        }
-    }
-}
-
-/// Each endpoint of each destination.
-pub(super) fn write_endpoints(page: &mut Page, destinations: &[DestinationReading]) {
-    let each = || destinations.iter().flat_map(|d| d.endpoints.iter().map(move |endpoint| (d, endpoint)));
-    let mut healthy = page.family(
-        "esp_connector_endpoint_healthy",
-        Kind::Gauge,
-        "Whether requests are sent to this endpoint at present, 1 or 0.",
-    );
-    for (destination, endpoint) in each() {
-        let labels = [("destination", &*destination.name), ("destination_endpoint", &*endpoint.endpoint)];
-        healthy.sample(&labels, u8::from(endpoint.healthy));
-    }
-    let mut connections = page.family(
-        "esp_connector_endpoint_connections",
-        Kind::Gauge,
-        "Connections open to this endpoint now; the protocol is that of the newest.",
-    );
-    for (destination, endpoint) in each() {
-        let labels = [
-            ("destination", &*destination.name),
-            ("destination_endpoint", &*endpoint.endpoint),
-            ("protocol", endpoint.protocol.unwrap_or("")),
-        ];
-        connections.sample(&labels, endpoint.connections);
     }
 }
 

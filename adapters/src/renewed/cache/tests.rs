@@ -5,7 +5,6 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use aws_credential_types::Credentials as Keys;
 use futures_util::future::BoxFuture;
 use tokio::{sync::Semaphore, task::JoinHandle, time::advance};
 
@@ -31,10 +30,37 @@ struct Script {
     start: Instant,
     /// A fetch ends once it has one of these.
     gate: Option<Arc<Semaphore>>,
+    look_every: Option<Duration>,
+}
+
+#[derive(Clone)]
+struct Keys {
+    name: &'static str,
+    expiry: Option<SystemTime>,
+}
+
+impl Item for Keys {
+    fn expiry(&self) -> Option<SystemTime> {
+        self.expiry
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
 }
 
 impl Source for Script {
-    fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
+    type Item = Keys;
+
+    fn what(&self) -> &'static str {
+        "keys"
+    }
+
+    fn look_every(&self) -> Option<Duration> {
+        self.look_every
+    }
+
+    fn fetch(&self) -> BoxFuture<'_, Result<Keys, String>> {
         Box::pin(async {
             self.fetches.fetch_add(1, SeqCst);
             if let Some(gate) = &self.gate {
@@ -52,8 +78,7 @@ impl Source for Script {
                 Answer::Panics => panic!("as scripted"),
                 Answer::Hangs => std::future::pending().await,
             };
-            let credentials = Keys::new(name, "secret", None, expiry, "script");
-            Ok(Fetched { credentials, base: SdkConfig::builder().build() })
+            Ok(Keys { name, expiry })
         })
     }
 
@@ -63,7 +88,7 @@ impl Source for Script {
 }
 
 struct Bench {
-    cache: Arc<Cache>,
+    cache: Arc<Cache<Script>>,
     fetches: Arc<AtomicUsize>,
     keeper: JoinHandle<()>,
     gate: Option<Arc<Semaphore>>,
@@ -71,25 +96,30 @@ struct Bench {
 
 impl Bench {
     fn new(answers: &[Answer]) -> Self {
-        Self::with(answers, None)
+        Self::with(answers, None, None)
+    }
+
+    /// The source is looked at every other second.
+    fn looking(answers: &[Answer]) -> Self {
+        Self::with(answers, None, Some(seconds(2)))
     }
 
     /// Fetches wait until the test lets them end.
     fn gated(answers: &[Answer]) -> Self {
-        Self::with(answers, Some(Arc::new(Semaphore::new(0))))
+        Self::with(answers, Some(Arc::new(Semaphore::new(0))), None)
     }
 
-    fn with(answers: &[Answer], gate: Option<Arc<Semaphore>>) -> Self {
+    fn with(answers: &[Answer], gate: Option<Arc<Semaphore>>, look_every: Option<Duration>) -> Self {
         let (fetches, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
         let answers = Mutex::new(answers.iter().cloned().collect());
-        let script = Script { answers, fetches: Arc::clone(&fetches), start, gate: gate.clone() };
-        let cache = Arc::new(Cache::new("d", Box::new(script), Box::new(move || now(start))));
+        let script = Script { answers, fetches: Arc::clone(&fetches), start, gate: gate.clone(), look_every };
+        let cache = Arc::new(Cache::new("d", script, Box::new(move || now(start))));
         let keeper = tokio::spawn(Arc::clone(&cache).keep());
         Self { cache, fetches, keeper, gate }
     }
 
     fn key(&self) -> Option<String> {
-        self.cache.current().map(|current| current.credentials.access_key_id().to_owned())
+        self.cache.current().map(|keys| keys.name.to_owned())
     }
 
     fn fetches(&self) -> usize {
@@ -119,8 +149,8 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn keys(name: &str) -> Keys {
-    Keys::new(name, "secret", None, None, "script")
+fn keys(name: &'static str) -> Keys {
+    Keys { name, expiry: None }
 }
 
 const MIDNIGHT: SystemTime = SystemTime::UNIX_EPOCH;
@@ -294,9 +324,61 @@ async fn a_forced_fetch_that_fails_takes_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_of_it_shows_in_debug() {
-    let bench = Bench::new(&[Answer::Keys("a", 3600)]);
+async fn what_was_refused_in_a_call_is_known_by_when_it_began() {
+    let bench = Bench::new(&[Answer::Keys("a", 3600), Answer::Keys("b", 3600), Answer::Keys("c", 3600)]);
+    let very_first = Instant::now();
+    assert!(!bench.cache.renew_since(very_first).await, "there is nothing yet");
+    bench.pass(1).await;
     bench.cache.prepare().await.unwrap();
-    let shown = format!("{:?} {:?}", bench.cache, bench.cache.current());
-    assert!(shown.contains("script") && !shown.contains("\"secret\""), "{shown}");
+    // This one waited for the first ones, and was refused with them.
+    assert!(bench.cache.renew_since(very_first).await);
+    assert_eq!((bench.fetches(), bench.key().unwrap().as_str()), (2, "b"));
+    // Late ones, that may have been refused with "a".
+    for _ in 0..10 {
+        assert!(bench.cache.renew_since(very_first).await);
+    }
+    assert_eq!(bench.fetches(), 2);
+    bench.pass(5).await;
+    assert!(bench.cache.renew_since(Instant::now()).await);
+    assert_eq!((bench.fetches(), bench.key().unwrap().as_str()), (3, "c"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_looked_at_is_followed() {
+    let bench = Bench::looking(&[
+        Answer::Static("a"),
+        Answer::Static("a"),
+        Answer::Keys("b", 3600),
+        Answer::Fails,
+        Answer::Fails,
+        Answer::Until("c", 7200),
+    ]);
+    bench.cache.prepare().await.unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        seen.push(bench.key().unwrap());
+        bench.pass(2).await;
+    }
+    assert_eq!(seen, ["a", "a", "b", "b", "b", "c"]);
+    let access = bench.cache.access();
+    assert_eq!((access.fetched, access.fetch_failures), (3, 2), "looks that show nothing new do not count");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_looked_at_and_has_expired_is_not_used() {
+    let bench = Bench::looking(&[Answer::Until("a", 100)]);
+    bench.cache.prepare().await.unwrap();
+    bench.pass(99).await;
+    assert_eq!(bench.key().unwrap(), "a");
+    bench.pass(3).await;
+    let error = bench.cache.prepare().await.unwrap_err().to_string();
+    assert!(error.contains("no keys from script") && error.contains("expired ones again"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_it_shows_in_debug() {
+    let bench = Bench::new(&[Answer::Keys("hunter2", 3600)]);
+    bench.cache.prepare().await.unwrap();
+    let shown = format!("{:?}", bench.cache);
+    assert!(shown.contains("script") && !shown.contains("hunter2"), "{shown}");
 }

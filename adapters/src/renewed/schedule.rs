@@ -1,8 +1,8 @@
-//! When credentials are fetched again. Pure; time and chance are arguments.
+//! When things that expire are fetched again. Pure; time and chance are arguments.
 
 use std::time::{Duration, SystemTime};
 
-/// When credentials that arrived at `arrived` and end at `expiry` are to be replaced: five minutes before their end, or
+/// When what arrived at `arrived` and ends at `expiry` is to be replaced: five minutes before their end, or
 /// a fifth of their life for short ones. `chance`, from 0 to 1, lets many connectors ask at different moments.
 pub(super) fn renew_at(arrived: SystemTime, expiry: SystemTime, chance: f64) -> SystemTime {
     let life = expiry.duration_since(arrived).unwrap_or_default();
@@ -11,7 +11,7 @@ pub(super) fn renew_at(arrived: SystemTime, expiry: SystemTime, chance: f64) -> 
     expiry.checked_sub(ahead.mul_f64(1.0 - chance.clamp(0.0, 1.0) / 10.0)).unwrap_or(arrived)
 }
 
-/// How long they are used. Credentials that come expired are used for a moment all the same: more likely this clock is
+/// How long it is used. What comes expired is used for a moment all the same: more likely this clock is
 /// wrong than that, and the peer is the judge.
 pub(super) fn dead_at(arrived: SystemTime, expiry: SystemTime) -> SystemTime {
     expiry.max(arrived + EXPIRED_ON_ARRIVAL)
@@ -28,7 +28,7 @@ const AHEAD_MAX: Duration = Duration::from_secs(5 * 60);
 const EXPIRED_ON_ARRIVAL: Duration = Duration::from_secs(60);
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX_ALIVE: Duration = Duration::from_secs(60);
-/// Without credentials nothing is delivered, so this is shorter.
+/// With nothing at hand nothing is delivered, so this is shorter.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The credentials at hand, and the one task that replaces them.
+//! What is at hand, and the one task that replaces it.
 //!
 //! Invariant: only that task asks the source, one fetch at a time, however many wait for it or stop waiting. What is at
 //! hand is given up only for something newer, or when its life is over.
@@ -10,7 +10,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_config::SdkConfig;
 use futures_util::FutureExt as _;
 use tokio::{
     sync::{Notify, watch},
@@ -18,29 +17,25 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{
-    Current, schedule,
-    source::{Fetched, Source},
-};
+use super::{Item, Source, schedule};
 use crate::{Access, authorize::Unproven};
 
-/// Tells the time of day, which credentials expire by.
+/// Tells the time of day, which things expire by.
 pub(super) type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
 
-pub(super) struct Cache {
+pub(crate) struct Cache<S: Source> {
     destination: String,
-    source: Box<dyn Source>,
+    source: S,
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<State<S::Item>>,
     /// Fetches that ended.
     ended: watch::Sender<u64>,
     /// Someone does not want to wait until the next fetch is due.
     wanted: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    held: Option<Held>,
+struct State<T> {
+    held: Option<Held<T>>,
     /// A fetch is under way.
     running: bool,
     /// The next one is due at once.
@@ -50,6 +45,8 @@ struct State {
     /// Fetches in a row that brought nothing new, and until when there is none.
     tries: u32,
     pause_until: Option<Instant>,
+    /// When to look again, at a source that is looked at all the time.
+    look_at: Option<Instant>,
     /// What the last fetch failed of.
     failure: Option<String>,
     complained: Option<Instant>,
@@ -57,15 +54,17 @@ struct State {
     failures: u64,
 }
 
-struct Held {
-    fetched: Fetched,
+struct Held<T> {
+    item: T,
     arrived: SystemTime,
+    /// Since when it is used instead of another.
+    since: Option<Instant>,
     /// Neither, when they do not expire.
     renew_at: Option<SystemTime>,
     dead_at: Option<SystemTime>,
 }
 
-impl Held {
+impl<T> Held<T> {
     fn is_alive(&self, now: SystemTime) -> bool {
         self.dead_at.is_none_or(|end| now < end)
     }
@@ -74,20 +73,15 @@ impl Held {
     fn left(&self, now: SystemTime) -> Duration {
         self.dead_at.map_or(Duration::MAX, |end| end.duration_since(now).unwrap_or_default())
     }
-
-    fn current(&self) -> Current {
-        let region = self.fetched.base.region().map(|region| region.as_ref().to_owned());
-        Current { credentials: self.fetched.credentials.clone(), region }
-    }
 }
 
-impl Cache {
-    pub(super) fn new(destination: &str, source: Box<dyn Source>, clock: Clock) -> Self {
+impl<S: Source> Cache<S> {
+    pub(super) fn new(destination: &str, source: S, clock: Clock) -> Self {
         Self {
             destination: destination.to_owned(),
             source,
             clock,
-            state: Mutex::default(),
+            state: Mutex::new(State::new()),
             ended: watch::Sender::new(0),
             wanted: Notify::new(),
         }
@@ -109,13 +103,18 @@ impl Cache {
     }
 
     /// Those at hand, while they live.
-    pub(super) fn current(&self) -> Option<Current> {
+    pub(crate) fn current(&self) -> Option<S::Item> {
         let now = (self.clock)();
-        self.state().held.as_ref().filter(|held| held.is_alive(now)).map(Held::current)
+        self.state().held.as_ref().filter(|held| held.is_alive(now)).map(|held| held.item.clone())
     }
 
-    pub(super) fn base(&self) -> Option<SdkConfig> {
-        self.state().held.as_ref().map(|held| held.fetched.base.clone())
+    /// The last one that came, dead or alive.
+    pub(crate) fn last(&self) -> Option<S::Item> {
+        self.state().held.as_ref().map(|held| held.item.clone())
+    }
+
+    pub(super) fn source(&self) -> &S {
+        &self.source
     }
 
     /// Waits for the first ones. Once a fetch has failed no one waits for the next: they come from time to time.
@@ -130,7 +129,8 @@ impl Cache {
                 }
                 if let Some(failure) = &state.failure {
                     return Err(Unproven(format!(
-                        "no AWS credentials from {}: {failure}",
+                        "no {} from {}: {failure}",
+                        self.source.what(),
                         self.source.name()
                     )));
                 }
@@ -144,7 +144,7 @@ impl Cache {
     }
 
     /// Whether there are others than `used`, once the source was asked for them.
-    pub(super) async fn renew(&self, used: &aws_credential_types::Credentials) -> bool {
+    pub(super) async fn renew(&self, used: &S::Item) -> bool {
         let mut ended = self.ended.subscribe();
         {
             let mut state = self.state();
@@ -165,6 +165,17 @@ impl Cache {
         self.has_other(&self.state(), used)
     }
 
+    /// Whether there is another than that which a call used that began at `began`, once the source was asked for it.
+    pub(super) async fn renew_since(&self, began: Instant) -> bool {
+        let used = match &self.state().held {
+            None => return false,
+            // Another is used by now: maybe not that which was refused.
+            Some(held) if held.since.is_some_and(|since| since > began) => return true,
+            Some(held) => held.item.clone(),
+        };
+        self.renew(&used).await
+    }
+
     pub(super) fn access(&self) -> Access {
         let now = (self.clock)();
         let state = self.state();
@@ -178,10 +189,10 @@ impl Cache {
         }
     }
 
-    fn has_other(&self, state: &State, used: &aws_credential_types::Credentials) -> bool {
+    fn has_other(&self, state: &State<S::Item>, used: &S::Item) -> bool {
         let now = (self.clock)();
         let held = state.held.as_ref().filter(|held| held.is_alive(now));
-        held.is_some_and(|held| !are_same(&held.fetched.credentials, used))
+        held.is_some_and(|held| !held.item.is_same(used))
     }
 
     /// Returns when a fetch is due, and says that it is under way.
@@ -206,14 +217,17 @@ impl Cache {
     }
 
     /// Takes in how a fetch ended.
-    fn settle(&self, result: Result<Fetched, String>) {
+    fn settle(&self, result: Result<S::Item, String>) {
         let (now, instant, chance) = ((self.clock)(), Instant::now(), fastrand::f64());
         let mut state = self.state();
         state.running = false;
+        state.look_at = self.source.look_every().map(|every| instant + every);
         let fresh = match result {
-            Ok(fetched) => {
-                state.fetched += 1;
-                self.take(&mut state, fetched, now, chance)
+            Ok(item) => {
+                let fresh = self.take(&mut state, item, now, chance);
+                // A look that shows nothing new is no fetch.
+                state.fetched += u64::from(fresh || state.look_at.is_none());
+                fresh
             }
             Err(failure) => {
                 state.failures += 1;
@@ -233,29 +247,34 @@ impl Cache {
         self.complain(&mut state, left, instant);
     }
 
-    /// The source gave credentials. False when they are no better than those at hand.
-    fn take(&self, state: &mut State, fetched: Fetched, now: SystemTime, chance: f64) -> bool {
-        let expiry = fetched.credentials.expiry();
-        if let Some(held) = &state.held
-            && are_same(&held.fetched.credentials, &fetched.credentials)
-            && held.fetched.credentials.expiry() == expiry
+    /// The source gave something. False when it is no better than what is at hand.
+    fn take(&self, state: &mut State<S::Item>, item: S::Item, now: SystemTime, chance: f64) -> bool {
+        let expiry = item.expiry();
+        let other = state.held.as_ref().map(|held| !held.item.is_same(&item));
+        if let (Some(held), Some(false)) = (&state.held, other)
+            && held.item.expiry() == expiry
         {
-            // Nothing failed while they live: it has no newer ones yet.
+            // Nothing failed while it lives: the source has nothing newer yet.
             state.failure = (!held.is_alive(now)).then(|| "it gives the expired ones again".to_owned());
             return false;
         }
         state.failure = None;
-        let (destination, source) = (self.destination.as_str(), self.source.name());
+        let (destination, source, what) = (self.destination.as_str(), self.source.name(), self.source.what());
         let expired = expiry.is_some_and(|expiry| expiry <= now);
         if expired {
-            // Before anyone is told that they are refused for it.
-            warn!(destination, source, "AWS credentials came expired; is the clock of this machine right?");
+            // Before anyone is told that it is refused for that.
+            warn!(destination, source, "{what} came expired; is the clock of this machine right?");
         } else if state.complained.take().is_some() {
-            info!(destination, source, "new AWS credentials came");
+            info!(destination, source, "new {what} came");
         }
+        let since = match other {
+            Some(true) => Some(Instant::now()),
+            _ => state.held.as_ref().and_then(|held| held.since),
+        };
         state.held = Some(Held {
-            fetched,
+            item,
             arrived: now,
+            since,
             renew_at: expiry.map(|expiry| schedule::renew_at(now, expiry, chance)),
             dead_at: expiry.map(|expiry| schedule::dead_at(now, expiry)),
         });
@@ -263,37 +282,56 @@ impl Cache {
     }
 
     /// Says now and then that fetches fail. `left`: how long those at hand live.
-    fn complain(&self, state: &mut State, left: Option<Duration>, instant: Instant) {
+    fn complain(&self, state: &mut State<S::Item>, left: Option<Duration>, instant: Instant) {
         let Some(failure) = &state.failure else { return };
         if state.complained.is_some_and(|last| instant.duration_since(last) < COMPLAINT_INTERVAL) {
             return;
         }
         state.complained = Some(instant);
-        let (destination, source) = (self.destination.as_str(), self.source.name());
+        let (destination, source, what) = (self.destination.as_str(), self.source.name(), self.source.what());
         match left {
             Some(Duration::MAX) => {
-                warn!(destination, source, "AWS credentials cannot be fetched again: {failure}");
+                warn!(destination, source, "{what} cannot be fetched again: {failure}");
             }
             Some(left) => warn!(
                 destination,
                 source,
                 left_s = left.as_secs(),
-                "AWS credentials cannot be renewed; those at hand are used while they live: {failure}"
+                "{what} cannot be renewed; what is at hand is used while it lives: {failure}"
             ),
-            None => warn!(destination, source, "there are no AWS credentials: {failure}"),
+            None => warn!(destination, source, "there is nothing to use for {what}: {failure}"),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<S::Item>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl<T> State<T> {
+    fn new() -> Self {
+        Self {
+            held: None,
+            running: false,
+            forced: false,
+            no_force_until: None,
+            tries: 0,
+            pause_until: None,
+            look_at: None,
+            failure: None,
+            complained: None,
+            fetched: 0,
+            failures: 0,
+        }
+    }
+
     /// How long until a fetch is due.
     fn wait(&self, now: SystemTime, instant: Instant) -> Duration {
         if self.forced {
             return Duration::ZERO;
+        }
+        if let Some(at) = self.look_at {
+            return at.saturating_duration_since(instant);
         }
         let due = match &self.held {
             None => Duration::ZERO,
@@ -308,20 +346,13 @@ impl State {
     }
 }
 
-impl fmt::Debug for Cache {
+impl<S: Source> fmt::Debug for Cache<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")
             .field("destination", &self.destination)
             .field("source", &self.source.name())
             .finish_non_exhaustive()
     }
-}
-
-/// Whether a peer sees no difference.
-fn are_same(one: &aws_credential_types::Credentials, other: &aws_credential_types::Credentials) -> bool {
-    one.access_key_id() == other.access_key_id()
-        && one.secret_access_key() == other.secret_access_key()
-        && one.session_token() == other.session_token()
 }
 
 /// The slowest chain of providers, each with tries of its own, takes less.
