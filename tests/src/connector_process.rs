@@ -62,11 +62,15 @@ impl ConnectorProcess {
         files
     }
 
-    /// Its metrics, as Prometheus reads them.
-    pub async fn metrics(&self) -> String {
+    /// The metric `name`, as Prometheus reads it: the sum over those of its samples whose labels contain `label`.
+    pub async fn metric(&self, name: &str, label: &str) -> f64 {
         let (status, body) = get(self.manage, "/metrics").await.unwrap();
         assert_eq!(status, 200);
-        String::from_utf8(body.to_vec()).unwrap()
+        let page = String::from_utf8(body.to_vec()).unwrap();
+        let samples = page.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        let mut samples = samples.filter(|line| line.contains(label)).peekable();
+        assert!(samples.peek().is_some(), "no {name} with {label} in\n{page}");
+        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
     /// All it printed so far.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs,
+    io::{self, Write as _},
     path::Path,
     process::Command,
     time::Duration,
@@ -31,9 +32,6 @@ pub(super) enum Front {
 }
 
 impl Front {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Invoke, Self::FunctionUrl, Self::HttpApi, Self::RestApi, Self::Alb];
-
     /// As `tests/aws/setup.py` calls it.
     fn name(self) -> &'static str {
         match self {
@@ -67,11 +65,13 @@ pub(super) struct World {
     pub(super) faults: Value,
     /// Functions that run at once; more calls are throttled.
     pub(super) concurrency: usize,
-    /// How long a session lives, and is said to.
-    pub(super) session: [Duration; 2],
-    /// The program that becomes the connector, given its path.
-    pub(super) start: fn(&Path) -> Command,
-    /// `levels` of the log.
+    /// How long a session lives.
+    pub(super) session: Duration,
+    /// How much longer it is said to live.
+    pub(super) session_overstated: Duration,
+    /// What the connector's clock is ahead of everybody else's.
+    pub(super) clock: Option<Clock>,
+    /// Level of the log.
     pub(super) log: &'static str,
 }
 
@@ -80,10 +80,41 @@ impl Default for World {
         Self {
             faults: json!({}),
             concurrency: 8,
-            session: [Duration::from_secs(900); 2],
-            start: |connector| Command::new(connector),
+            session: Duration::from_secs(900),
+            session_overstated: Duration::ZERO,
+            clock: None,
             log: "info",
         }
+    }
+}
+
+/// The clock of a process, by Debian's `faketime`.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    library: String,
+    pub(super) ahead: Duration,
+}
+
+impl Clock {
+    /// `None`, and a printed reason, where `faketime` is not installed.
+    pub(super) fn ahead(minutes: u64) -> Option<Self> {
+        // The command itself would stand between a test and the signals it sends.
+        let output = match Command::new("faketime").args(["-f", "+1m", "env"]).output() {
+            Ok(output) => output,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "SKIPPED, a clock that is wrong: there is no faketime: {error}");
+                return None;
+            }
+        };
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let library = printed.lines().find_map(|line| line.strip_prefix("LD_PRELOAD=")).unwrap().to_owned();
+        Some(Self { library, ahead: Duration::from_secs(60 * minutes) })
+    }
+
+    fn variables(&self) -> [(&'static str, String); 3] {
+        // How long things take is not what is wrong.
+        let monotonic = ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned());
+        [("LD_PRELOAD", self.library.clone()), ("FAKETIME", format!("+{}s", self.ahead.as_secs())), monotonic]
     }
 }
 
@@ -102,9 +133,13 @@ impl Scene {
         let stack = MiniStack::start(&python, world.concurrency).await;
         let settings = json!({"front": front.name(), "environment": world.faults});
         let cloud = stack.set_up(Path::new(env!("CARGO_BIN_EXE_consumer")), &settings).await;
-        let [live, said_to_live] = world.session;
-        let sessions = Sessions { endpoint: stack.endpoint(), role: cloud.role.clone(), live, said_to_live };
-        let metadata = Metadata::start(sessions).await;
+        let metadata = Metadata::start(Sessions {
+            endpoint: stack.endpoint(),
+            role: cloud.role.clone(),
+            live: world.session,
+            said_to_live: world.session + world.session_overstated,
+        });
+        let metadata = metadata.await;
         let yaml = format!(
             "destinations:
   records: {{{}, dead-letter: letters}}
@@ -119,7 +154,8 @@ logging: {{levels: {{root: {}}}}}
         );
         let mut variables = metadata.of_container();
         variables.push(("AWS_REGION", "us-east-1".to_owned()));
-        let program = (world.start)(Path::new(env!("CARGO_BIN_EXE_connector-under-test")));
+        variables.extend(world.clock.iter().flat_map(Clock::variables));
+        let program = Command::new(env!("CARGO_BIN_EXE_connector-under-test"));
         let connector = ConnectorProcess::start(program, &yaml, &variables).await;
         Some(Self { stack, cloud, metadata, connector })
     }
@@ -129,7 +165,6 @@ logging: {{levels: {{root: {}}}}}
         let workload = Workload { records, ..Workload::default() };
         let generator = Generator::new(workload.clone());
         let mut settings = Settings::new(self.connector.address().to_string(), workload);
-        // A database has more connections and deeper pipelines than a test can fill.
         settings.deadline = Duration::from_secs(150);
         let summary = Simulation::new(settings, None).run().await;
         let mut arrived = BTreeMap::new();
@@ -178,14 +213,19 @@ impl Shipped {
         assert_eq!(arrived.len() + self.poison.len(), self.records as usize, "nothing else is in the queue");
     }
 
+    /// How long it took.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.summary.elapsed
+    }
+
     /// Messages in the queue that tell nothing new.
     pub(super) fn duplicates(&self) -> u32 {
         self.arrived.values().map(|times| times - 1).sum()
     }
 
-    /// One line of the account.
+    /// One line of the account, for those who run it with `--nocapture`.
     pub(super) fn tell(&self, name: &str, more: &str) {
-        eprintln!(
+        println!(
             "{name}: {} shipped, {} in the queue, {} poison, {} dead letters, {} duplicates, {:.1} s, retries {:?}{more}",
             self.records,
             self.arrived.len(),
