@@ -135,7 +135,7 @@ def main():
     for number in range(SETTINGS.get("event-sources", 0)):
         dead, dead_arn = queue(sqs, f"dead-{number}")
         redrive = {"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1}
-        source, arn = queue(sqs, f"source-{number}", VisibilityTimeout="1", RedrivePolicy=json.dumps(redrive))
+        source, arn = queue(sqs, f"source-{number}", VisibilityTimeout="5", RedrivePolicy=json.dumps(redrive))
         made["sources"].append([source, dead])
         source_arns.append(arn)
     aws, alias = function(arrived_arn, source_arns)

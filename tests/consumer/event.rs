@@ -15,8 +15,10 @@ pub(crate) struct Record {
     pub(crate) digest: String,
     /// As it came.
     pub(crate) body: String,
+    /// Its number, if it has one in the bin `n`.
+    number: Option<i64>,
     /// What the function has to answer when it gets this record, if it says so in a bin of this name.
-    pub(crate) answer: Option<String>,
+    answer: Option<String>,
 }
 
 /// Who called: decides what an answer has to look like.
@@ -58,11 +60,12 @@ impl Origin {
     }
 }
 
-/// The answer that the first of these records asks for, if one does, with the identifiers of all in place of `$0`, `$1`, …
+/// The answer that the first of these records asks for, if one does, with `$0`, `$1`, … replaced by what the records of
+/// these numbers are called.
 pub(crate) fn ordered(records: &[Record]) -> Option<String> {
     let answer = records.first()?.answer.clone()?;
-    let named = records.iter().enumerate();
-    Some(named.fold(answer, |answer, (at, record)| answer.replace(&format!("${at}"), &record.identifier)))
+    let numbered = records.iter().filter_map(|record| Some((record.number?, &record.identifier)));
+    Some(numbered.fold(answer, |answer, (number, name)| answer.replace(&format!("${number}"), name)))
 }
 
 /// The records of an event.
@@ -99,7 +102,8 @@ fn record(identifier: String, value: &Value) -> Result<Record, Error> {
     let metadata = members.values().find_map(|member| member.get("digest"));
     let digest = metadata.or_else(|| value["key"].get(2)).and_then(Value::as_str).unwrap_or_default();
     let answer = value.get("answer").and_then(Value::as_str).map(str::to_owned);
-    Ok(Record { identifier, digest: digest.to_owned(), body: value.to_string(), answer })
+    let number = value.get("n").and_then(Value::as_i64);
+    Ok(Record { identifier, digest: digest.to_owned(), body: value.to_string(), number, answer })
 }
 
 /// Bodies that are compressed come as bytes, and begin as gzip does.

@@ -7,8 +7,9 @@
 mod event;
 mod faults;
 
-use std::env;
+use std::{env, time::Duration};
 
+use aws_config::BehaviorVersion;
 use aws_sdk_sqs::{error::DisplayErrorContext, types::SendMessageBatchRequestEntry};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ struct Consumer {
 impl Consumer {
     async fn new() -> Self {
         let faults = Faults::new(|name| env::var(name).ok()).unwrap();
-        let sqs = aws_sdk_sqs::Client::new(&aws_config::load_from_env().await);
+        let sqs = aws_sdk_sqs::Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
         Self { faults, sqs, queue_url: env::var("QUEUE_URL").unwrap() }
     }
 
@@ -54,7 +55,11 @@ impl Consumer {
         }
         let records = event::records(event.payload)?;
         if let Some(answer) = event::ordered(&records) {
-            return if answer == "error" { Err("told to fail".into()) } else { Ok(origin.verbatim(&answer)) };
+            match answer.as_str() {
+                "error" => return Err("told to fail".into()),
+                "late" => tokio::time::sleep(Duration::from_millis(700)).await,
+                _ => return Ok(origin.verbatim(&answer)),
+            }
         }
         let mut failures = Vec::new();
         let mut good = Vec::new();

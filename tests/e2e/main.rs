@@ -9,6 +9,7 @@ mod envoy;
 mod formats;
 mod google;
 mod issuer;
+mod partial_failures;
 mod python;
 mod roundtrip;
 mod sender;
