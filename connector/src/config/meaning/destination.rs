@@ -4,7 +4,7 @@ use std::{mem, net::IpAddr};
 
 use adapters::{
     TargetConfig, aws_alb, aws_lambda,
-    aws_lambda::{InvocationType, PayloadShape},
+    aws_lambda::InvocationType,
     http::{Compression, HeaderValue},
     token,
 };
@@ -120,17 +120,6 @@ impl Meaning<'_> {
                     &join(path, "partial-response"),
                     "has no effect with `Event`: there is no answer to search",
                 );
-            }
-        }
-        if lambda.payload == PayloadShape::Raw {
-            if lambda.compression != Compression::None {
-                let message = "with `payload: raw` the body has to be JSON, and compressed it is not; leave one of them out";
-                self.problem(&join(path, "compression"), message);
-            }
-            if !lambda.headers.is_empty() {
-                let message =
-                    "has no effect with `payload: raw`: headers are part of the event, and there is none";
-                self.warn(&join(path, "headers"), message);
             }
         }
     }
