@@ -137,7 +137,7 @@ impl DeadLetters {
                 cause = %why.cause,
                 status = why.status,
                 attempts = job.attempts,
-                error = unwritten.map(tracing::field::display),
+                reason = entry::reason(why.cause, unwritten),
                 dead_letter = job.tickets.is_letter(),
                 suppressed,
                 "no retry can help a record; it is held: refused for now until the record, the configuration or the \
@@ -157,7 +157,7 @@ impl DeadLetters {
             cause = %why.cause,
             status = why.status,
             attempts = job.attempts,
-            error = unwritten.map(tracing::field::display),
+            reason = entry::reason(why.cause, unwritten),
             "no retry can help a record; it is given up, as configured (dead-letter, http-permanent-status-codes)"
         );
         job.tickets.settle(Outcome::Rejected(why.cause));
@@ -180,7 +180,7 @@ impl DeadLetters {
                 cause = %why.cause,
                 status = why.status,
                 attempts = job.attempts,
-                error = unwritten.map(tracing::field::display),
+                reason = entry::reason(why.cause, unwritten),
                 suppressed,
                 "no retry can help a record; it goes to the dead letters"
             );

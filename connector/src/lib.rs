@@ -28,6 +28,7 @@ pub mod ordering;
 pub mod receiver;
 pub mod recorder;
 pub mod recording;
+pub mod replay;
 pub mod replies;
 pub mod retry;
 pub mod route;

@@ -20,6 +20,7 @@ use esp_connector::{
     logging::{self, LogHandle},
     receiver::args::ReceiveArgs,
     recorder::Recorder,
+    replay::ReplayArgs,
     run,
     simulator::args::{AccountArgs, SimulateArgs},
 };
@@ -70,6 +71,8 @@ enum Command {
     Simulate(Box<SimulateArgs>),
     /// Take notifications over HTTP, count them, and misbehave on request
     Receive(ReceiveArgs),
+    /// Ship dead letters again to a running connector
+    Replay(Box<ReplayArgs>),
     /// Compare what `simulate` and `receive` wrote to their ledgers
     Account(AccountArgs),
     /// Print a completion script for a shell
@@ -110,6 +113,9 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => block_on(None, async { arguments.execute().await.map(verdict) }),
         Command::Receive(arguments) => {
             block_on(None, async { arguments.execute().await.map(|()| ExitCode::SUCCESS) })
+        }
+        Command::Replay(arguments) => {
+            block_on(None, async { arguments.execute().await.map(|counts| verdict(counts.is_complete())) })
         }
         Command::Account(arguments) => arguments.execute().map_or_else(|error| fail(1, &error), verdict),
         Command::Completions { shell } => {

@@ -105,7 +105,7 @@ impl Letter<'_> {
         let head = Head {
             time: rfc3339(time),
             destination: self.why.destination,
-            reason: self.reason(),
+            reason: reason(self.why.cause, self.unwritten),
             cause: self.why.cause.as_str(),
             status: self.why.status.or(match self.why.cause {
                 Cause::Status(code) => Some(code),
@@ -138,17 +138,18 @@ impl Letter<'_> {
         out.extend_from_slice(b"\"}");
         out
     }
+}
 
-    fn reason(&self) -> String {
-        if let Some(error) = self.unwritten {
-            return format!("the record cannot be written in the configured format: {error}");
-        }
-        match self.why.cause {
-            Cause::Status(code) => format!("the destination refused the record with status {code}"),
-            Cause::TooLarge => "the record is larger than the destination takes".to_owned(),
-            Cause::FunctionError => "the consumer cannot process the record".to_owned(),
-            cause => format!("the destination does not take the record: {cause}"),
-        }
+/// Why a record is a dead letter, in words that tell nothing of what is in it.
+pub(super) fn reason(cause: Cause, unwritten: Option<&EncodeError>) -> String {
+    if let Some(error) = unwritten {
+        return format!("the record cannot be written in the configured format: {error}");
+    }
+    match cause {
+        Cause::Status(code) => format!("the destination refused the record with status {code}"),
+        Cause::TooLarge => "the record is larger than the destination takes".to_owned(),
+        Cause::FunctionError => "the consumer cannot process the record".to_owned(),
+        cause => format!("the destination does not take the record: {cause}"),
     }
 }
 

@@ -107,8 +107,15 @@ async fn a_port_in_use_ends_with_1() {
 #[test]
 fn help_names_every_command_and_how_to_begin() {
     let help = succeeded(&command(["--help"]));
-    for part in ["run", "check", "decode", "completions", "esp-connector demo", "esp-connector run --config"]
-    {
+    for part in [
+        "run",
+        "check",
+        "decode",
+        "replay",
+        "completions",
+        "esp-connector demo",
+        "esp-connector run --config",
+    ] {
         assert!(help.contains(part), "{part:?} is not in {help}");
     }
     let run = succeeded(&command(["run", "--help"]));
