@@ -1,9 +1,11 @@
 //! XDR in, HTTP out, and the house rules.
 #![allow(clippy::unwrap_used, reason = "all of this is a test, but clippy looks for #[test] only")]
 
+mod aws;
 mod balancer;
 mod client;
 mod documents;
+mod envoy;
 mod formats;
 mod google;
 mod issuer;
