@@ -6,7 +6,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use adapters::{Cause, Outcome};
@@ -170,7 +170,8 @@ impl DeadLetters {
             return true;
         };
         let letter = Letter { why, unwritten, attempts: job.attempts, record: &job.record, original };
-        let piece = letter.to_json(SystemTime::now()).into();
+        let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let piece = letter.to_json(now_unix_ms).into();
         if let Some(suppressed) = self.sent_log.allow(now()) {
             warn!(
                 destination = why.destination,
