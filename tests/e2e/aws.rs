@@ -3,3 +3,4 @@
 
 mod delivery;
 mod scene;
+mod secrets;

@@ -73,6 +73,8 @@ pub(super) struct World {
     pub(super) clock: Option<Clock>,
     /// Level of the log.
     pub(super) log: &'static str,
+    /// More settings of the destination, each behind a comma.
+    pub(super) settings: String,
 }
 
 impl Default for World {
@@ -84,6 +86,7 @@ impl Default for World {
             session_overstated: Duration::ZERO,
             clock: None,
             log: "info",
+            settings: String::new(),
         }
     }
 }
@@ -142,7 +145,7 @@ impl Scene {
         let metadata = metadata.await;
         let yaml = format!(
             "destinations:
-  records: {{{}, dead-letter: letters}}
+  records: {{{}, dead-letter: letters{}}}
   letters: {{type: file, path: letters}}
 format: {{mode: flat-json, metadata-key: _meta}}
 batching: {{max-records: 100}}
@@ -150,6 +153,7 @@ routing: {{mode: static, destination: records}}
 logging: {{levels: {{root: {}}}}}
 ",
             front.address(&stack, &cloud),
+            world.settings,
             world.log,
         );
         let mut variables = metadata.of_container();
