@@ -32,7 +32,7 @@ impl Bench {
     fn start() -> Option<Self> {
         let python = python::with_google()?;
         let folder = tempfile::tempdir().unwrap();
-        let issuer = Issuer::start(&python);
+        let issuer = Issuer::start(&python, folder.path());
         let taken = folder.path().join("taken");
         let script = repository().join("tests/google/balancer.py");
         let mut balancer = Command::new(python);

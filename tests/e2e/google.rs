@@ -34,7 +34,7 @@ impl Bench {
     fn start(invokers: &str) -> Option<Self> {
         let python = python::with_google()?;
         let folder = tempfile::tempdir().unwrap();
-        let issuer = Issuer::start(&python);
+        let issuer = Issuer::start(&python, folder.path());
         let taken = folder.path().join("taken");
         let source = repository().join("tests/google/function.py");
         let mut function = Command::new(python.with_file_name("functions-framework"));
@@ -242,4 +242,31 @@ fn credentials_that_are_not_there_or_no_credentials() {
     assert!(probe(&bench).contains("is not JSON, line 1"));
     write(&path, "{\"type\": \"service_account\", \"private_key\": {\"hunter2\": 1}}");
     assert!(probe(&bench).contains("cannot be used"));
+}
+
+#[test]
+fn keys_of_accounts_and_impersonation_by_the_addresses_of_google() {
+    let Some(mut bench) = Bench::start(&format!("{ACCOUNT} with-a-key@my-project.iam.gserviceaccount.com"))
+    else {
+        return;
+    };
+    let path = |name: &str| bench.folder.path().join(name).to_str().unwrap().to_owned();
+    let (proxy, authority, key) =
+        (format!("http://127.0.0.1:{}", bench.issuer.port), path("ca.pem"), path("key.json"));
+    let google = [("HTTPS_PROXY", proxy.as_str()), ("SSL_CERT_FILE", authority.as_str())];
+
+    let with_key = [google[0], google[1], ("GOOGLE_APPLICATION_CREDENTIALS", key.as_str())];
+    let mut sender = bench.sender_with(json!({}), &with_key);
+    assert_eq!(sender.deliver(0..10, 2), "done Some(200)");
+    bench.issuer.order(&json!({"revoke": true}));
+    assert_eq!(sender.deliver(10..20, 5), "done Some(200)");
+    assert_eq!(bench.issuer.count("key"), 2);
+    sender.quiet();
+
+    // The account of the machine, in the place of another.
+    let mut sender = bench.sender_with(json!({"impersonate": ACCOUNT}), &google);
+    assert_eq!(sender.deliver(20..30, 2), "done Some(200)");
+    assert_eq!((bench.issuer.count("metadata-access"), bench.issuer.count("generate")), (1, 1));
+    sender.quiet();
+    assert_eq!(taken(&bench.taken), (0..30).collect::<Vec<_>>());
 }

@@ -30,9 +30,11 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    pub(crate) fn start(python: &Path) -> Self {
+    /// Writes its authority and the key of an account into `folder`.
+    pub(crate) fn start(python: &Path, folder: &Path) -> Self {
         let script = repository().join("tests/google/issuer.py");
-        let mut child = piped(Command::new(python).arg(script)).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            piped(Command::new(python).arg(script).arg(folder)).stdin(Stdio::piped()).spawn().unwrap();
         let orders = child.stdin.take().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = answers.next().unwrap().unwrap().parse().unwrap();

@@ -12,6 +12,6 @@ mod order;
 mod ordering;
 mod overload;
 mod partial;
+mod partial_success;
 mod poison;
 mod throttling;
-mod partial_success;

@@ -263,7 +263,7 @@ async fn every_destination_ends_with_the_newest_version_and_gets_fewer_duplicate
         [0, 1, 2].map(|index| got[index].values().map(of).sum())
     };
     let (mut with, mut without) = ([0; 3], [0; 3]);
-    for seed in 0..20 {
+    for seed in 0..10 {
         let (got, passed_over) = run(seed, 1_000).await;
         assert!(passed_over > 0);
         with = std::array::from_fn(|index| with[index] + duplicates(&got)[index]);
@@ -275,7 +275,7 @@ async fn every_destination_ends_with_the_newest_version_and_gets_fewer_duplicate
     }
     println!("duplicates at the three destinations: {with:?} with the memory, {without:?} without");
     assert_eq!(with[0], 0, "it always confirms, so it gets nothing twice");
-    assert!(without[0] > 1_000 && with.iter().sum::<u64>() * 3 < without.iter().sum::<u64>());
+    assert!(without[0] > 500 && with.iter().sum::<u64>() * 3 < without.iter().sum::<u64>());
 }
 
 #[tokio::test(start_paused = true)]
