@@ -39,7 +39,7 @@ impl ConnectorProcess {
         program.env("HOME", folder.path());
         program.args(["run", "--config"]).arg(config);
         let mut process = Process::start(&mut program);
-        let address = self::address(&process.line("listening for XDR").await);
+        let address = address(&process.line("listening for XDR").await);
         let manage = self::address(&process.line("listening for management").await);
         Self { process, address, manage, folder }
     }
