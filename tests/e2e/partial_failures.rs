@@ -149,9 +149,9 @@ fn number(message: &str) -> i64 {
 
 /// For each case what XDR has to ship again.
 async fn of_connector(stack: &MiniStack, cloud: &Cloud) -> Vec<BTreeSet<i64>> {
-    let life = Duration::from_secs(900);
+    let lives = vec![Duration::from_secs(900)];
     let (endpoint, role) = (stack.endpoint(), cloud.role.clone());
-    let metadata = Metadata::start(Sessions { endpoint, role, live: life, said_to_live: life }).await;
+    let metadata = Metadata::start(Sessions { endpoint, role, lives, overstated: Duration::ZERO }).await;
     let url = format!("{}{}", stack.endpoint(), cloud.path.as_ref().unwrap());
     let cases = 0..CASES.len();
     // To each case its own destination: what fails has consequences.

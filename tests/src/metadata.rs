@@ -32,10 +32,11 @@ pub struct Sessions {
     pub endpoint: String,
     /// ARN of the role.
     pub role: String,
-    /// How long a session really lives. AWS has no such short ones; the emulator has.
-    pub live: Duration,
-    /// How long it is said to live: the holder of a session that is said to live longer hears of its end from others.
-    pub said_to_live: Duration,
+    /// How long the first session really lives, the second, and so on; the last goes for all that follow. AWS has no such
+    /// short ones as the emulator.
+    pub lives: Vec<Duration>,
+    /// How much longer they are said to live: who believes it hears of their end from others.
+    pub overstated: Duration,
 }
 
 /// The endpoint. Stops when dropped.
@@ -152,13 +153,14 @@ async fn answer(
 
 impl Shared {
     async fn session(&self) -> String {
-        self.fetches.fetch_add(1, SeqCst);
-        let Sessions { role, live, said_to_live, .. } = &self.sessions;
+        let before = self.fetches.fetch_add(1, SeqCst) as usize;
+        let Sessions { role, lives, overstated, .. } = &self.sessions;
+        let live = lives[before.min(lives.len() - 1)];
         let call = self.sts.assume_role().role_arn(role).role_session_name("connector");
         let made = call.duration_seconds(live.as_secs() as i32).send().await.unwrap().credentials.unwrap();
         self.secrets.lock().unwrap().extend([made.secret_access_key.clone(), made.session_token.clone()]);
         let expiration =
-            DateTime::from(SystemTime::now() + *said_to_live).fmt(DateTimeFormat::DateTime).unwrap();
+            DateTime::from(SystemTime::now() + live + *overstated).fmt(DateTimeFormat::DateTime).unwrap();
         json!({
             "Code": "Success",
             "Type": "AWS-HMAC",

@@ -21,10 +21,10 @@ async fn everything_arrives(front: Front, records: u32, poison: &str) {
             "POISON_HOW": poison,
         }),
         concurrency: 4,
-        session: SESSION,
+        sessions: vec![SESSION],
         // A session ends for the connector when it does for everybody: one that lives longer than the clock is ahead
         // would take too long.
-        session_overstated: clock.as_ref().map_or(Duration::ZERO, |clock| clock.ahead),
+        overstated: clock.as_ref().map_or(Duration::ZERO, |clock| clock.ahead),
         clock,
         ..World::default()
     };

@@ -67,10 +67,10 @@ pub(super) struct World {
     pub(super) faults: Value,
     /// Functions that run at once; more calls are throttled.
     pub(super) concurrency: usize,
-    /// How long a session lives.
-    pub(super) session: Duration,
-    /// How much longer it is said to live.
-    pub(super) session_overstated: Duration,
+    /// How long sessions live, one after the other.
+    pub(super) sessions: Vec<Duration>,
+    /// How much longer they are said to live.
+    pub(super) overstated: Duration,
     /// Whether the connector is on an instance, and not in a container.
     pub(super) instance: bool,
     /// What the connector's clock is ahead of everybody else's.
@@ -88,8 +88,8 @@ impl Default for World {
         Self {
             faults: json!({}),
             concurrency: 8,
-            session: Duration::from_secs(900),
-            session_overstated: Duration::ZERO,
+            sessions: vec![Duration::from_secs(900)],
+            overstated: Duration::ZERO,
             instance: false,
             clock: None,
             envoy: None,
@@ -150,8 +150,8 @@ impl Scene {
         let metadata = Metadata::start(Sessions {
             endpoint: stack.endpoint(),
             role: cloud.role.clone(),
-            live: world.session,
-            said_to_live: world.session + world.session_overstated,
+            lives: world.sessions.clone(),
+            overstated: world.overstated,
         });
         let metadata = metadata.await;
         let mut variables = if world.instance { metadata.of_instance() } else { metadata.of_container() };
