@@ -196,7 +196,7 @@ mod tests {
     fn everything_that_was_in_flight_together_fails_once() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
-        for n in 0..1_000 {
+        for n in 1..=1_000 {
             breaker.failed(start, false, Trouble::Operator, true, start + n * MS, 0.5);
         }
         assert_eq!(breaker.phase(), Phase::Closed);

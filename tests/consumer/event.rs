@@ -15,6 +15,8 @@ pub(crate) struct Record {
     pub(crate) digest: String,
     /// As it came.
     pub(crate) body: String,
+    /// What the function has to answer when it gets this record, if it says so in a bin of this name.
+    pub(crate) answer: Option<String>,
 }
 
 /// Who called: decides what an answer has to look like.
@@ -47,13 +49,20 @@ impl Origin {
         }
     }
 
-    /// `body` as it is, whatever it is. No body at all for an empty one.
+    /// `body` as it is, whatever it is.
     pub(crate) fn verbatim(self, body: &str) -> Value {
         match self {
             Self::Proxy => json!({"statusCode": 200, "body": body}),
             Self::Bare => serde_json::from_str(body).unwrap_or(Value::Null),
         }
     }
+}
+
+/// The answer that the first of these records asks for, if one does, with the identifiers of all in place of `$0`, `$1`, …
+pub(crate) fn ordered(records: &[Record]) -> Option<String> {
+    let answer = records.first()?.answer.clone()?;
+    let named = records.iter().enumerate();
+    Some(named.fold(answer, |answer, (at, record)| answer.replace(&format!("${at}"), &record.identifier)))
 }
 
 /// The records of an event.
@@ -89,7 +98,8 @@ fn record(identifier: String, value: &Value) -> Result<Record, Error> {
     let members = value.as_object().ok_or("a record is an object")?;
     let metadata = members.values().find_map(|member| member.get("digest"));
     let digest = metadata.or_else(|| value["key"].get(2)).and_then(Value::as_str).unwrap_or_default();
-    Ok(Record { identifier, digest: digest.to_owned(), body: value.to_string() })
+    let answer = value.get("answer").and_then(Value::as_str).map(str::to_owned);
+    Ok(Record { identifier, digest: digest.to_owned(), body: value.to_string(), answer })
 }
 
 /// Bodies that are compressed come as bytes, and begin as gzip does.

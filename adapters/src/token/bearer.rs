@@ -93,3 +93,78 @@ impl<S: Source<Item = Token>> fmt::Debug for Bearer<S> {
         f.debug_struct("Bearer").field("tokens", &self.tokens).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use ::http::HeaderMap;
+    use bytes::Bytes;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Another token each time.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    impl Source for Counting {
+        type Item = Token;
+
+        fn what(&self) -> &'static str {
+            "token"
+        }
+
+        fn name(&self) -> String {
+            "a test".to_owned()
+        }
+
+        fn fetch(&self) -> BoxFuture<'_, Result<Token, String>> {
+            Box::pin(async { Token::new(&format!("token-{}", self.0.fetch_add(1, SeqCst)), None) })
+        }
+    }
+
+    fn sent(bearer: &Bearer<Counting>, header: &str) -> String {
+        let mut request = Request::new(());
+        request.headers_mut().insert(header::AUTHORIZATION, "own".parse().unwrap());
+        bearer.authorize(&mut request, b"").unwrap();
+        assert!(!format!("{request:?} {bearer:?}").contains("token-"));
+        request.headers()[header].to_str().unwrap().to_owned()
+    }
+
+    async fn refused(bearer: &Bearer<Counting>, status: StatusCode) -> bool {
+        let refusal = Refusal {
+            host: "a",
+            began: Instant::now(),
+            status,
+            headers: &HeaderMap::new(),
+            body: &Bytes::new(),
+        };
+        bearer.refused(refusal).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_token_is_replaced_once_and_one_without_permission_is_not() {
+        let bearer = Bearer::new("d", Counting::default(), |_| None);
+        let mut request = Request::new(());
+        assert!(bearer.authorize(&mut request, b"").is_err(), "nothing was prepared");
+        bearer.prepare().await.unwrap();
+        assert_eq!(sent(&bearer, "authorization"), "Bearer token-0");
+        assert!(!refused(&bearer, StatusCode::FORBIDDEN).await);
+        assert_eq!(sent(&bearer, "authorization"), "Bearer token-0");
+        assert!(refused(&bearer, StatusCode::UNAUTHORIZED).await);
+        assert_eq!(sent(&bearer, "authorization"), "Bearer token-1");
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        assert!(!refused(&bearer, StatusCode::UNAUTHORIZED).await, "asked a moment ago");
+        assert_eq!(bearer.access().fetched, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_header_leaves_the_operators_alone() {
+        let bearer = Bearer::new("d", Counting::default(), |_| None);
+        let bearer = bearer.in_header(HeaderName::from_static("x-serverless-authorization"));
+        bearer.prepare().await.unwrap();
+        assert_eq!(sent(&bearer, "x-serverless-authorization"), "Bearer token-0");
+        assert_eq!(sent(&bearer, "authorization"), "own");
+    }
+}
