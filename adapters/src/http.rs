@@ -264,6 +264,11 @@ impl Target for Http {
     }
 }
 
+/// An HTTP destination of which more is known than of plain HTTP.
+pub(crate) fn of_kind(name: &str, config: Config, traits: Traits) -> Result<Http, BuildError> {
+    Http::with(name, config, RELOAD_INTERVAL, None, traits)
+}
+
 /// An HTTP destination whose requests prove who sends them. Nothing is proven before the first request.
 pub(crate) fn authorized(
     name: &str,

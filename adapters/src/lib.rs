@@ -329,9 +329,6 @@ pub enum TargetConfig {
 impl TargetConfig {
     /// Builds the target. Reads the files and environment variables the settings name; opens no connection.
     pub fn build(self, name: &str) -> Result<SharedTarget, BuildError> {
-        let later = |kind: &str| {
-            Err(BuildError { key: String::new(), problem: format!("{kind} is not built in yet") })
-        };
         match self {
             Self::Http(config) => Ok(Arc::new(http::Http::new(name, config)?)),
             Self::AwsApiGateway(config) => {
@@ -340,9 +337,9 @@ impl TargetConfig {
             Self::AwsFunctionUrl(config) => {
                 Ok(Arc::new(aws_http::build(name, aws_http::Kind::FunctionUrl, config)?))
             }
-            Self::AwsAlb(_) => later("aws-alb"),
+            Self::AwsAlb(config) => Ok(Arc::new(aws_alb::build(name, config)?)),
             Self::AwsLambda(config) => Ok(Arc::new(aws_lambda::AwsLambda::new(name, config)?)),
-            Self::GcpFunctions(_) => later("gcp-functions"),
+            Self::GcpFunctions(config) => Ok(Arc::new(gcp_functions::build(name, config)?)),
             Self::File(config) => Ok(Arc::new(file::File::new(name, config)?)),
         }
     }

@@ -7,6 +7,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
 };
 
 use e2e::repository;
@@ -30,8 +31,30 @@ pub(crate) fn with_readers() -> Option<PathBuf> {
     with("roundtrip", "fastavro, msgpack")
 }
 
+/// The Python beside which `ministack` is installed, and that can set it up.
+pub(crate) fn with_ministack() -> Option<PathBuf> {
+    with("aws", "ministack, boto3")
+}
+
+/// The Python beside which `envoy` is installed.
+pub(crate) fn with_envoy() -> Option<PathBuf> {
+    with("envoy", "envoy")
+}
+
+/// A Python that can sign as AWS does, and receive HTTP/1.1 and HTTP/2.
+pub(crate) fn with_signer() -> Option<PathBuf> {
+    with("sigv4", "botocore, hypercorn, h2")
+}
+
+/// A Python with Google's functions framework, and what judges identity tokens.
+pub(crate) fn with_google() -> Option<PathBuf> {
+    with("google", "functions_framework, google.auth, jwt, requests, cryptography")
+}
+
 /// A Python that can import `modules`, which `requirements.txt` in `folder` of the tests installs.
 fn with(folder: &str, modules: &str) -> Option<PathBuf> {
+    // Tests that want the same one run at the same time.
+    let _one_by_one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let system = plain()?;
     let requirements = repository().join("tests").join(folder).join("requirements.txt");
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join(format!("{folder}-venv"));
@@ -53,6 +76,8 @@ fn with(folder: &str, modules: &str) -> Option<PathBuf> {
     }
     Some(python)
 }
+
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 fn run(command: &mut Command) -> Result<(), String> {
     match command.output() {

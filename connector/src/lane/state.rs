@@ -158,7 +158,10 @@ impl State {
                 stats.failures.add(cause, 1);
             }
             let end = match self.judge(&job, fate, fates.class, now) {
-                Verdict::Settle(end) => end,
+                Verdict::Settle(end) => {
+                    job.attempts += 1;
+                    end
+                }
                 Verdict::Split => {
                     parts.push(job);
                     continue;

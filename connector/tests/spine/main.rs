@@ -5,11 +5,13 @@
 mod acks;
 mod batches;
 mod breaker;
+mod dead_letters;
 mod formats;
 mod harness;
 mod order;
 mod ordering;
 mod overload;
 mod partial;
+mod partial_success;
 mod poison;
 mod throttling;
