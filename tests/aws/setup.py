@@ -70,7 +70,7 @@ def function(queue_arn, source_arns):
 
 
 def front(aws, alias):
-    """Address of the front, and what a caller has to be allowed."""
+    """Path of the front, and what a caller has to be allowed."""
     kind = SETTINGS.get("front", "none")
     if kind == "invoke":
         # AWS looks at the alias; MiniStack, where the alias is a parameter of the call, at the function.
@@ -79,7 +79,7 @@ def front(aws, alias):
         url = aws.create_function_url_config(FunctionName=FUNCTION, Qualifier=ALIAS, AuthType="AWS_IAM")["FunctionUrl"]
         number = url.split("//")[1].split(".")[0]
         # Both are needed since October 2025.
-        return f"{ENDPOINT}/_aws/lambda-url/{number}/records", [
+        return f"/_aws/lambda-url/{number}/records", [
             allow("lambda:InvokeFunctionUrl", alias, Condition={"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}),
             allow("lambda:InvokeFunction", alias, Condition={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}})]
     if kind == "http-api":
@@ -90,7 +90,7 @@ def front(aws, alias):
         apis.create_route(ApiId=api, RouteKey="POST /records", AuthorizationType="AWS_IAM", Target=f"integrations/{target}")
         apis.create_stage(ApiId=api, StageName="live", AutoDeploy=True)
         let_in(aws, "apigateway.amazonaws.com", f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api}/*/POST/records")
-        return (f"{ENDPOINT}/_aws/execute-api/{api}/live/records",
+        return (f"/_aws/execute-api/{api}/live/records",
                 [allow("execute-api:Invoke", f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api}/live/POST/records")])
     if kind == "rest-api":
         apis = client("apigateway")
@@ -103,7 +103,7 @@ def front(aws, alias):
             uri=f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{alias}/invocations")
         apis.create_deployment(restApiId=api, stageName="live")
         let_in(aws, "apigateway.amazonaws.com", f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api}/*/POST/records")
-        return (f"{ENDPOINT}/_aws/execute-api/{api}/live/records",
+        return (f"/_aws/execute-api/{api}/live/records",
                 [allow("execute-api:Invoke", f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api}/live/POST/records")])
     if kind == "alb":
         elb = client("elbv2")
@@ -113,7 +113,7 @@ def front(aws, alias):
         elb.register_targets(TargetGroupArn=group, Targets=[{"Id": alias}])
         elb.create_listener(LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80,
                             DefaultActions=[{"Type": "forward", "TargetGroupArn": group}])
-        return f"{ENDPOINT}/_alb/records/records", []
+        return f"/_alb/records/records", []
     return None, []
 
 
@@ -140,7 +140,7 @@ def main():
         source_arns.append(arn)
     aws, alias = function(arrived_arn, source_arns)
     made["function"] = alias
-    made["url"], statements = front(aws, alias)
+    made["path"], statements = front(aws, alias)
     made["role"] = role("connector", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, statements)
     for arn in source_arns:
         aws.create_event_source_mapping(EventSourceArn=arn, FunctionName=alias, BatchSize=10,

@@ -12,7 +12,6 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use e2e::poison::is_poison;
 
-
 /// What goes wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {

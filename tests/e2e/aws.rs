@@ -2,5 +2,6 @@
 //! permissions, a real `bootstrap` behind it, SQS; and everything that goes wrong on the way.
 
 mod delivery;
+mod edge;
 mod scene;
 mod secrets;

@@ -57,9 +57,21 @@ const CASES: [Case; 17] = [
     differs("null for a list", r#"{"batchItemFailures": null}"#, &[], ALL),
     case("an empty list", r#"{"batchItemFailures": []}"#, &[]),
     case("one record", r#"{"batchItemFailures": [{"itemIdentifier": "$1"}]}"#, &[1]),
-    case("two records", r#"{"batchItemFailures": [{"itemIdentifier": "$2"}, {"itemIdentifier": "$0"}]}"#, &[0, 2]),
-    case("a record twice", r#"{"batchItemFailures": [{"itemIdentifier": "$1"}, {"itemIdentifier": "$1"}]}"#, &[1]),
-    case("more than a name", r#"{"batchItemFailures": [{"itemIdentifier": "$1", "reason": "x"}], "other": 1}"#, &[1]),
+    case(
+        "two records",
+        r#"{"batchItemFailures": [{"itemIdentifier": "$2"}, {"itemIdentifier": "$0"}]}"#,
+        &[0, 2],
+    ),
+    case(
+        "a record twice",
+        r#"{"batchItemFailures": [{"itemIdentifier": "$1"}, {"itemIdentifier": "$1"}]}"#,
+        &[1],
+    ),
+    case(
+        "more than a name",
+        r#"{"batchItemFailures": [{"itemIdentifier": "$1", "reason": "x"}], "other": 1}"#,
+        &[1],
+    ),
     // The emulator passes over names that it does not know, and so takes failures for successes.
     differs("null for a name", r#"{"batchItemFailures": [{"itemIdentifier": null}]}"#, ALL, &[]),
     differs("an empty name", r#"{"batchItemFailures": [{"itemIdentifier": ""}]}"#, ALL, &[]),
@@ -89,7 +101,8 @@ async fn an_answer_means_what_it_means_to_an_event_source() {
         let wanted = set(case.failed);
         if ours != wanted || model != set(case.emulated) {
             let name = case.name;
-            differences.push(format!("{name}: wanted {wanted:?}, connector {ours:?}, event source {model:?}"));
+            differences
+                .push(format!("{name}: wanted {wanted:?}, connector {ours:?}, event source {model:?}"));
         }
     }
     assert!(differences.is_empty(), "not done:\n{}", differences.join("\n"));
@@ -139,13 +152,14 @@ async fn of_connector(stack: &MiniStack, cloud: &Cloud) -> Vec<BTreeSet<i64>> {
     let life = Duration::from_secs(900);
     let (endpoint, role) = (stack.endpoint(), cloud.role.clone());
     let metadata = Metadata::start(Sessions { endpoint, role, live: life, said_to_live: life }).await;
-    let url = cloud.url.as_ref().unwrap();
+    let url = format!("{}{}", stack.endpoint(), cloud.path.as_ref().unwrap());
     let cases = 0..CASES.len();
     // To each case its own destination: what fails has consequences.
-    let destinations = cases.clone().map(|case| {
-        format!("  case-{case}: {{type: aws-function-url, urls: ['{url}'], max-attempts: 1}}\n")
-    });
-    let sets = cases.map(|case| format!("      case-{case}: {{routing: {{mode: static, destination: case-{case}}}}}\n"));
+    let destinations = cases
+        .clone()
+        .map(|case| format!("  case-{case}: {{type: aws-function-url, urls: ['{url}'], max-attempts: 1}}\n"));
+    let sets = cases
+        .map(|case| format!("      case-{case}: {{routing: {{mode: static, destination: case-{case}}}}}\n"));
     let yaml = format!(
         "destinations:\n{}format: {{mode: flat-json, metadata-key: _meta}}\nbatching: {{max-records: 100}}\nnamespaces:\n  \
          test:\n    sets:\n{}",
@@ -160,7 +174,8 @@ async fn of_connector(stack: &MiniStack, cloud: &Cloud) -> Vec<BTreeSet<i64>> {
     for (number, case) in CASES.iter().enumerate() {
         failed.push(ship(&connector, &format!("case-{number}"), case).await);
         // The three went together, behind one that went alone.
-        let requests = connector.metric("esp_connector_lane_requests_total", &format!("\"case-{number}\"")).await;
+        let requests =
+            connector.metric("esp_connector_lane_requests_total", &format!("\"case-{number}\"")).await;
         assert!((requests - 2.0).abs() < 0.1, "{}: {requests} requests", case.name);
     }
     failed

@@ -1,6 +1,11 @@
 //! Envoy from PyPI as a front with TLS and HTTP/2 that makes trouble: it stands for load balancers and gateways.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,20 +32,44 @@ pub struct Trouble {
 /// A running front; ends when dropped.
 #[derive(Debug)]
 pub struct Envoy {
-    _process: Process,
+    process: Option<Process>,
+    program: PathBuf,
+    /// Without a port: Envoy chooses one when it starts first.
+    config: Value,
     address: SocketAddr,
     admin: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Envoy {
     /// Starts it from the environment of `python`, in front of `upstream`, with the certificate `front` of `chains`,
     /// which has to be for `localhost`.
     pub async fn start(python: &Path, upstream: SocketAddr, chains: &Chains, trouble: &Trouble) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (config, admin) = (folder.path().join("front.json"), folder.path().join("admin"));
-        fs::write(&config, configuration(upstream, chains, trouble).to_string()).unwrap();
-        let mut command = Command::new(python.with_file_name("envoy"));
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut envoy = Self {
+            process: None,
+            program: python.with_file_name("envoy"),
+            config: configuration(upstream, chains, trouble),
+            address: unknown,
+            admin: unknown,
+            folder: tempfile::tempdir().unwrap(),
+        };
+        envoy.run().await;
+        envoy
+    }
+
+    /// Kills it, with all its connections, and starts it again at the same address.
+    pub async fn crash(&mut self) {
+        drop(self.process.take());
+        self.config["static_resources"]["listeners"][0]["address"] = loopback(self.address.port());
+        self.run().await;
+    }
+
+    async fn run(&mut self) {
+        let (config, admin) = (self.folder.path().join("front.json"), self.folder.path().join("admin"));
+        let _ = fs::remove_file(&admin);
+        fs::write(&config, self.config.to_string()).unwrap();
+        let mut command = Command::new(&self.program);
         command.arg("-c").arg(config).arg("--admin-address-path").arg(&admin);
         command.args(["--concurrency", "1", "-l", "warn", "--disable-hot-restart"]);
         let mut process = Process::start(&mut command);
@@ -54,8 +83,9 @@ impl Envoy {
             port.as_u64().filter(|_| ready)
         });
         let port = listening.await.unwrap_or_else(|printed| panic!("Envoy does not listen:\n{printed}"));
-        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
-        Self { _process: process, address, admin, _folder: folder }
+        self.address.set_port(u16::try_from(port).unwrap());
+        self.admin = admin;
+        self.process = Some(process);
     }
 
     /// `https://localhost:PORT` and `path`.
@@ -65,7 +95,8 @@ impl Envoy {
 
     /// The counter of this name, as the admin port shows it.
     pub async fn counter(&self, name: &str) -> u64 {
-        let (_, stats) = get(self.admin, &format!("/stats?filter=^{}$", name.replace('.', "[.]"))).await.unwrap();
+        let (_, stats) =
+            get(self.admin, &format!("/stats?filter=^{}$", name.replace('.', "[.]"))).await.unwrap();
         let stats = String::from_utf8(stats.to_vec()).unwrap();
         let value = stats.trim().rsplit(": ").next().and_then(|value| value.parse().ok());
         value.unwrap_or_else(|| panic!("{name} is not in {stats:?}"))
@@ -73,7 +104,6 @@ impl Envoy {
 }
 
 fn configuration(upstream: SocketAddr, chains: &Chains, trouble: &Trouble) -> Value {
-    let loopback = |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     let file = |name: &str| json!({"filename": chains.path(name)});
     json!({
         "admin": {"address": loopback(0)},
@@ -102,6 +132,10 @@ fn configuration(upstream: SocketAddr, chains: &Chains, trouble: &Trouble) -> Va
             }],
         },
     })
+}
+
+fn loopback(port: u16) -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
 }
 
 fn connection_manager(trouble: &Trouble) -> Value {
@@ -154,7 +188,8 @@ fn filters(trouble: &Trouble) -> Value {
             fault["abort"] = json!({"http_status": 503, "percentage": percentage(trouble.aborted_percent)});
         }
         if trouble.delayed_percent > 0 {
-            fault["delay"] = json!({"fixed_delay": "0.2s", "percentage": percentage(trouble.delayed_percent)});
+            fault["delay"] =
+                json!({"fixed_delay": "0.2s", "percentage": percentage(trouble.delayed_percent)});
         }
         filters.push(json!({"name": "fault", "typed_config": fault}));
     }

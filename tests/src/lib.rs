@@ -55,7 +55,10 @@ pub fn free_port() -> u16 {
 }
 
 /// Status and body of the answer to a GET.
-pub async fn get(address: SocketAddr, path: &str) -> Result<(u16, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+pub async fn get(
+    address: SocketAddr,
+    path: &str,
+) -> Result<(u16, Bytes), Box<dyn std::error::Error + Send + Sync>> {
     let stream = TokioIo::new(tokio::net::TcpStream::connect(address).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
     let connection = tokio::spawn(connection);

@@ -124,7 +124,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     if shared.failing.load(SeqCst) {
         return Ok(response(500, String::new()));
@@ -154,7 +157,8 @@ impl Shared {
         let call = self.sts.assume_role().role_arn(role).role_session_name("connector");
         let made = call.duration_seconds(live.as_secs() as i32).send().await.unwrap().credentials.unwrap();
         self.secrets.lock().unwrap().extend([made.secret_access_key.clone(), made.session_token.clone()]);
-        let expiration = DateTime::from(SystemTime::now() + *said_to_live).fmt(DateTimeFormat::DateTime).unwrap();
+        let expiration =
+            DateTime::from(SystemTime::now() + *said_to_live).fmt(DateTimeFormat::DateTime).unwrap();
         json!({
             "Code": "Success",
             "Type": "AWS-HMAC",

@@ -26,8 +26,8 @@ pub struct MiniStack {
 pub struct Cloud {
     /// ARN of the function's alias.
     pub function: String,
-    /// Address of the front, where it has one.
-    pub url: Option<String>,
+    /// Path of the front, where it has one.
+    pub path: Option<String>,
     /// ARN of the role that may call it, and nothing else.
     pub role: String,
     /// The queue that the function fills.
@@ -57,7 +57,8 @@ impl MiniStack {
                     .env("LAMBDA_ACCOUNT_CONCURRENCY", concurrency.to_string())
                     .env("LOG_LEVEL", "WARNING"),
             );
-            let ready = async || get(address, "/_ministack/health").await.ok().filter(|(status, _)| *status == 200);
+            let ready =
+                async || get(address, "/_ministack/health").await.ok().filter(|(status, _)| *status == 200);
             match process.until(ready).await {
                 Ok(_) => return Self { process, address, python: python.to_owned() },
                 Err(why) => printed = why,
@@ -92,7 +93,7 @@ impl MiniStack {
         let text = |name: &str| made[name].as_str().map(str::to_owned);
         Cloud {
             function: text("function").unwrap(),
-            url: text("url"),
+            path: text("path"),
             role: text("role").unwrap(),
             queue: text("queue").unwrap(),
             sources: serde_json::from_value(made["sources"].clone()).unwrap(),
@@ -101,7 +102,8 @@ impl MiniStack {
 
     /// The bodies of all messages in a queue, visible or not, which stay there.
     pub async fn messages(&self, queue: &str) -> Vec<String> {
-        let (status, body) = get(self.address, &format!("/_ministack/sqs/messages?QueueUrl={queue}")).await.unwrap();
+        let (status, body) =
+            get(self.address, &format!("/_ministack/sqs/messages?QueueUrl={queue}")).await.unwrap();
         assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
         let answer: Value = serde_json::from_slice(&body).unwrap();
         // By account, region and queue.

@@ -29,7 +29,8 @@ impl Process {
     /// Starts it and returns at once.
     pub fn start(command: &mut Command) -> Self {
         // A group of its own: what the program starts ends with it.
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let command =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (collect, printed) = watch::channel(String::new());
         let collect = Arc::new(collect);

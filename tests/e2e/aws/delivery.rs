@@ -46,7 +46,8 @@ async fn everything_arrives(front: Front, records: u32, poison: &str) {
     let failed = metric("esp_connector_lane_ended_requests_total", r#""records",class="transient""#).await;
     assert!(failed > 0.0, "one call in twenty fails");
     if front != Front::Alb {
-        let throttled = metric("esp_connector_lane_ended_requests_total", r#""records",class="throttled""#).await;
+        let throttled =
+            metric("esp_connector_lane_ended_requests_total", r#""records",class="throttled""#).await;
         assert!(throttled > 0.0, "there are more calls than functions");
         // They are asked for when they end, and not for each request.
         let ended = shipped.elapsed().as_secs_f64() / SESSION.as_secs_f64();

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use e2e::{Cloud, ConnectorProcess, Metadata, MiniStack, Sessions, poison::is_poison};
+use e2e::{
+    Cloud, ConnectorProcess, Envoy, Metadata, MiniStack, Sessions, Trouble, chains::Chains, poison::is_poison,
+};
 use esp_connector::simulator::{
     Settings, Simulation, Summary,
     workload::{Generator, Workload},
@@ -43,18 +45,18 @@ impl Front {
         }
     }
 
-    /// Type and address of a destination: all that differs between two configurations.
-    fn address(self, stack: &MiniStack, cloud: &Cloud) -> String {
+    /// Type and address of a destination at `endpoint`: all that differs between two configurations.
+    fn address(self, endpoint: &str, cloud: &Cloud) -> String {
         let kind = match self {
             Self::Invoke => {
-                let (function, endpoint) = (&cloud.function, stack.endpoint());
+                let function = &cloud.function;
                 return format!("type: aws-lambda, function-name: '{function}', endpoint-url: '{endpoint}'");
             }
             Self::FunctionUrl => "aws-function-url",
             Self::HttpApi | Self::RestApi => "aws-api-gateway",
             Self::Alb => "aws-alb",
         };
-        format!("type: {kind}, urls: ['{}']", cloud.url.as_ref().unwrap())
+        format!("type: {kind}, urls: ['{endpoint}{}']", cloud.path.as_ref().unwrap())
     }
 }
 
@@ -69,8 +71,12 @@ pub(super) struct World {
     pub(super) session: Duration,
     /// How much longer it is said to live.
     pub(super) session_overstated: Duration,
+    /// Whether the connector is on an instance, and not in a container.
+    pub(super) instance: bool,
     /// What the connector's clock is ahead of everybody else's.
     pub(super) clock: Option<Clock>,
+    /// Before everything else: TLS, HTTP/2, and this trouble.
+    pub(super) envoy: Option<Trouble>,
     /// Level of the log.
     pub(super) log: &'static str,
     /// More settings of the destination, each behind a comma.
@@ -84,7 +90,9 @@ impl Default for World {
             concurrency: 8,
             session: Duration::from_secs(900),
             session_overstated: Duration::ZERO,
+            instance: false,
             clock: None,
+            envoy: None,
             log: "info",
             settings: String::new(),
         }
@@ -105,7 +113,8 @@ impl Clock {
         let output = match Command::new("faketime").args(["-f", "+1m", "env"]).output() {
             Ok(output) => output,
             Err(error) => {
-                let _ = writeln!(io::stderr(), "SKIPPED, a clock that is wrong: there is no faketime: {error}");
+                let _ =
+                    writeln!(io::stderr(), "SKIPPED, a clock that is wrong: there is no faketime: {error}");
                 return None;
             }
         };
@@ -124,6 +133,8 @@ impl Clock {
 /// A connector with one destination, and what is behind that.
 pub(super) struct Scene {
     pub(super) stack: MiniStack,
+    /// What stands before everything, and its certificate.
+    pub(super) behind: Option<(Envoy, Chains)>,
     pub(super) cloud: Cloud,
     pub(super) metadata: Metadata,
     pub(super) connector: ConnectorProcess,
@@ -143,6 +154,20 @@ impl Scene {
             said_to_live: world.session + world.session_overstated,
         });
         let metadata = metadata.await;
+        let mut variables = if world.instance { metadata.of_instance() } else { metadata.of_container() };
+        variables.push(("AWS_REGION", "us-east-1".to_owned()));
+        variables.extend(world.clock.iter().flat_map(Clock::variables));
+        let (mut endpoint, mut behind) = (stack.endpoint(), None);
+        if let Some(trouble) = &world.envoy {
+            let python = tokio::task::spawn_blocking(python::with_envoy).await.unwrap()?;
+            let chains = Chains::new()?;
+            chains.issue("front", "subjectAltName=DNS:localhost");
+            let envoy = Envoy::start(&python, stack.address(), &chains, trouble).await;
+            endpoint = envoy.url("");
+            // Trusted as a company's own authority is: by the system.
+            variables.push(("SSL_CERT_FILE", chains.path("ca.pem").display().to_string()));
+            behind = Some((envoy, chains));
+        }
         let yaml = format!(
             "destinations:
   records: {{{}, dead-letter: letters{}}}
@@ -152,16 +177,13 @@ batching: {{max-records: 100}}
 routing: {{mode: static, destination: records}}
 logging: {{levels: {{root: {}}}}}
 ",
-            front.address(&stack, &cloud),
+            front.address(&endpoint, &cloud),
             world.settings,
             world.log,
         );
-        let mut variables = metadata.of_container();
-        variables.push(("AWS_REGION", "us-east-1".to_owned()));
-        variables.extend(world.clock.iter().flat_map(Clock::variables));
         let program = Command::new(env!("CARGO_BIN_EXE_connector-under-test"));
         let connector = ConnectorProcess::start(program, &yaml, &variables).await;
-        Some(Self { stack, cloud, metadata, connector })
+        Some(Self { stack, behind, cloud, metadata, connector })
     }
 
     /// Ships `records` records.

@@ -54,7 +54,9 @@ async fn nothing_is_told(front: Front) {
     }
     let mut secrets = scene.metadata.secrets();
     assert!(front == Front::Alb || secrets.len() >= 6, "sessions were used");
-    secrets.extend([TEXT, BEARER, "Signature=", "YmxvYi10aGF0LWEtcmVjb3JkLWhvbGRz", "blob-that"].map(str::to_owned));
+    secrets.extend(
+        [TEXT, BEARER, "Signature=", "YmxvYi10aGF0LWEtcmVjb3JkLWhvbGRz", "blob-that"].map(str::to_owned),
+    );
     secrets.push(NUMBER.to_string());
     // Bytes as numbers, in decimal and in hexadecimal.
     for bytes in [TEXT.as_bytes(), BLOB, BEARER.as_bytes()] {
