@@ -71,7 +71,7 @@ impl Token {
             .map_err(|_| "that is no token: it holds characters no header may hold".to_owned())?;
         header.set_sensitive(true);
         let claims = jwt::claims(text).unwrap_or_default();
-        let expiry = expiry.or_else(|| claims.expiry());
+        let expiry = expiry.or_else(|| SystemTime::UNIX_EPOCH.checked_add(claims.expiry()?));
         Ok(Self { header, expiry, subject: claims.subject() })
     }
 

@@ -227,13 +227,13 @@ fn a_header_of_the_services_own_is_left_to_it() {
 #[test]
 fn credentials_that_are_not_there_or_no_credentials() {
     let Some(bench) = Bench::start("12345") else { return };
-    let path = bench.folder.path().join("key.json");
+    let path = bench.folder.path().join("mine.json");
     let file = path.to_str().unwrap().to_owned();
     let probe = |bench: &Bench| {
         let mut sender = bench.sender_with(json!({}), &[("GOOGLE_APPLICATION_CREDENTIALS", file.as_str())]);
         let words = sender.probe();
         sender.quiet();
-        assert!(words.starts_with("credentials: ") && words.contains("key.json"), "{words}");
+        assert!(words.starts_with("credentials: ") && words.contains("mine.json"), "{words}");
         words
     };
     assert!(probe(&bench).contains("cannot read"));

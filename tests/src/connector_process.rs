@@ -39,8 +39,8 @@ impl ConnectorProcess {
         program.env("HOME", folder.path());
         program.args(["run", "--config"]).arg(config);
         let mut process = Process::start(&mut program);
-        let address = address(&process.line("listening for XDR").await);
-        let manage = self::address(&process.line("listening for management").await);
+        let address = listening_at(&process.line("listening for XDR").await);
+        let manage = listening_at(&process.line("listening for management").await);
         Self { process, address, manage, folder }
     }
 
@@ -85,7 +85,7 @@ impl ConnectorProcess {
     }
 }
 
-fn address(line: &str) -> SocketAddr {
+fn listening_at(line: &str) -> SocketAddr {
     let address = line.split_whitespace().find_map(|word| word.strip_prefix("address="));
     address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address in {line:?}"))
 }

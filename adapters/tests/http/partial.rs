@@ -71,7 +71,7 @@ async fn an_answer_that_breaks_off_confirms_nothing() {
 
 #[tokio::test]
 async fn a_long_list_is_read_and_an_endless_answer_is_not() {
-    let entries = vec![r#"{"itemIdentifier":"0","reason":"r"}"#; 9].join(",");
+    let entries = [r#"{"itemIdentifier":"0","reason":"r"}"#; 9].join(",");
     let spaces = " ".repeat(60_000);
     let list = format!("{{\"batchItemFailures\":[{entries}]{spaces}}}");
     let Outcomes::Except(failures) = reported(ok(&list)).await.outcomes else { panic!() };
@@ -80,6 +80,7 @@ async fn a_long_list_is_read_and_an_endless_answer_is_not() {
     // What was read says nothing of what was not.
     let spaces = " ".repeat(70_000);
     assert_eq!(reported(ok(&format!("{{\"batchItemFailures\":[]{spaces}}}"))).await, nonsense());
+    assert_eq!(reported(ok(&format!("{{\"log\":\"{}\"}}", "x".repeat(70_000)))).await, nonsense());
     // But a page is a page, however long.
     assert_eq!(reported(ok(&"x".repeat(70_000))).await, Report::delivered(Some(200)));
 

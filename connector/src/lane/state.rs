@@ -199,13 +199,14 @@ impl State {
             Sign::Fails { class, cause, .. }
                 if held_against
                     && may_be_poison(class, cause)
-                    && batch.iter().all(|job| suspects.is_excused(&job.record, now)) =>
+                    && batch.iter().all(|job| suspects.is_excused(&job.record)) =>
             {
                 return Sign::Nothing;
             }
             Sign::Fails { .. } => {
                 if !held_against || !batch.iter().any(|job| suspects.is_suspected(&job.record)) {
-                    self.turns.queue.suspects().failed();
+                    let alone = if let [job] = batch { Some(&job.record) } else { None };
+                    self.turns.queue.suspects().failed(alone);
                 }
                 self.failing.attempt(true);
             }

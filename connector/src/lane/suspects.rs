@@ -38,11 +38,18 @@ pub(super) struct Suspects {
     isolated: usize,
     /// When the destination took something last.
     passed: Option<Instant>,
-    /// Whether a request without any suspect failed since.
-    failed_since: bool,
+    /// Of whom requests failed since, beside known suspects.
+    failed_since: Failed,
     /// Records found to fail alone since.
     isolated_since: u32,
     swept: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failed {
+    Nobody,
+    Only(RecordId),
+    Several,
 }
 
 #[derive(Debug)]
@@ -76,7 +83,7 @@ impl Suspects {
             records: HashMap::default(),
             isolated: 0,
             passed: None,
-            failed_since: false,
+            failed_since: Failed::Nobody,
             isolated_since: 0,
             swept: now,
         }
@@ -99,15 +106,22 @@ impl Suspects {
             .is_some_and(|suspicion| suspicion.isolated || suspicion.failures >= SUSPECTED)
     }
 
-    /// Whether it says nothing of the destination when a record fails.
-    pub(super) fn is_excused(&self, record: &RecordId, now: Instant) -> bool {
-        let works = self.works(now);
-        self.records.get(record).is_some_and(|suspicion| suspicion.convicted || suspicion.isolated && works)
+    /// Whether it says nothing of the destination when a record fails: it goes alone, and no other one failed since the
+    /// destination took something.
+    pub(super) fn is_excused(&self, record: &RecordId) -> bool {
+        let others = match self.failed_since {
+            Failed::Nobody => self.passed.is_some(),
+            Failed::Only(only) => self.passed.is_some() && only == *record,
+            Failed::Several => false,
+        };
+        let only_it = others && self.isolated_since <= ISOLATED_AT_ONCE_MAX;
+        self.records.get(record).is_some_and(|suspicion| suspicion.convicted || suspicion.isolated && only_it)
     }
 
-    /// Whether the destination is known to work, whatever records that go alone make of it.
+    /// Whether the destination is known to work, whatever records that go alone make of it. An outage may have begun with
+    /// the first failure of a record, so that counts whosever it was.
     fn works(&self, now: Instant) -> bool {
-        !self.failed_since
+        self.failed_since == Failed::Nobody
             && self.isolated_since <= ISOLATED_AT_ONCE_MAX
             && self.passed.is_some_and(|passed| now.saturating_duration_since(passed) <= WORKS_FOR)
     }
@@ -115,13 +129,17 @@ impl Suspects {
     /// A request delivered something.
     pub(super) fn passed(&mut self, now: Instant) {
         self.passed = Some(now);
-        self.failed_since = false;
+        self.failed_since = Failed::Nobody;
         self.isolated_since = 0;
     }
 
-    /// A request without any suspect failed as a whole.
-    pub(super) fn failed(&mut self) {
-        self.failed_since = true;
+    /// A request without any suspect failed as a whole; `alone` is its record, if it held one.
+    pub(super) fn failed(&mut self, alone: Option<&RecordId>) {
+        self.failed_since = match (self.failed_since, alone) {
+            (Failed::Nobody, Some(alone)) => Failed::Only(*alone),
+            (Failed::Only(only), Some(alone)) if only == *alone => Failed::Only(only),
+            _ => Failed::Several,
+        };
     }
 
     /// A record was delivered.
@@ -254,16 +272,36 @@ mod tests {
         let (bad, mut suspects) = (record(1), Suspects::new(start));
         suspects.isolate(&bad, start);
         suspects.passed(start);
-        assert!(suspects.is_excused(&bad, start) && !suspects.is_excused(&bad, start + 11 * SECOND));
+        assert!(suspects.is_excused(&bad));
         assert_eq!(suspects.failed_alone(&bad, 7, start), Alone::Seldom);
         let seen: Vec<_> = (1..=6).map(|n| suspects.failed_alone(&bad, 7, start + n * SECOND)).collect();
         assert_eq!(seen[..5], [Alone::Seldom, Alone::Often, Alone::Often, Alone::Often, Alone::Often]);
         assert_eq!(seen[5], Alone::Poison);
-        suspects.failed();
-        assert!(suspects.is_excused(&bad, start + 11 * SECOND));
+        suspects.failed(None);
+        assert!(suspects.is_excused(&bad));
         assert_eq!(suspects.failed_alone(&bad, 7, start + 11 * SECOND), Alone::Poison);
         suspects.clear(&bad);
-        assert!(!suspects.is_excused(&bad, start));
+        assert!(!suspects.is_excused(&bad));
+    }
+
+    #[test]
+    fn a_record_is_excused_that_nothing_else_failed_with() {
+        let start = Instant::now();
+        let (bad, other) = (record(1), record(2));
+        let mut suspects = Suspects::new(start);
+        suspects.isolate(&bad, start);
+        assert!(!suspects.is_excused(&bad), "nothing passed ever");
+        suspects.passed(start);
+        suspects.failed(Some(&bad));
+        suspects.failed(Some(&bad));
+        assert!(suspects.is_excused(&bad) && !suspects.is_excused(&other));
+        assert_eq!(suspects.failed_alone(&bad, 0, start + 6 * SECOND), Alone::Often, "it may be an outage");
+        suspects.failed(Some(&other));
+        assert!(!suspects.is_excused(&bad), "others fail too");
+        suspects.passed(start);
+        assert!(suspects.is_excused(&bad));
+        suspects.failed(None);
+        assert!(!suspects.is_excused(&bad));
     }
 
     #[test]
@@ -274,7 +312,7 @@ mod tests {
 
         let mut suspects = Suspects::new(start);
         suspects.passed(start);
-        let others_fail = |suspects: &mut Suspects, _| suspects.failed();
+        let others_fail = |suspects: &mut Suspects, _| suspects.failed(None);
         assert_eq!(poison_after(&mut suspects, start, SECOND, others_fail), None);
 
         let mut suspects = Suspects::new(start);

@@ -136,6 +136,29 @@ async fn a_consumer_that_hangs_on_a_record_is_found_out_although_each_try_takes_
 }
 
 #[tokio::test(start_paused = true)]
+async fn poison_where_little_else_comes_is_in_nobodys_way() {
+    let (target, setup) = batches(100, 7, function_error);
+    let mut peer = setup.start();
+    // Without it all that is known would be that everything fails.
+    peer.send(&numbered(99)).await;
+    assert_eq!(peer.ack().await, 0);
+    for n in 100..120 {
+        // Nothing but the record that fails, as soon as it is refused.
+        let again = Instant::now();
+        while again.elapsed().as_secs() < 15 {
+            peer.send(&numbered(7)).await;
+            assert_ne!(peer.ack().await, 0);
+        }
+        let start = Instant::now();
+        peer.send(&numbered(n)).await;
+        assert_eq!((peer.ack().await, start.elapsed().as_millis()), (0, 20), "record {n}");
+    }
+    let held = peer.stats(0).letters.held.total();
+    assert!(held > 200, "{held} of {} requests", target.seen().len());
+    assert_eq!(peer.stats(0).refused_closed.load(Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_thrown_away_on_a_suspicion() {
     let (_, mut setup) = batches(100, 50, function_error);
     setup.dead_letters = vec![Some(DeadLetter::Drop)];
