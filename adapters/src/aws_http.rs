@@ -23,6 +23,9 @@ mod refusal;
 mod signer;
 
 /// Settings of a destination whose requests are signed with Signature Version 4.
+///
+/// `check --probe` sends one signed POST with an empty body, which holds no records, and the header `esp-connector-probe: 1`:
+/// only that shows whether signature, region, clock and permission are right for deliveries. It may run the function once.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ::http::StatusCode;
 use aws_sdk_lambda::{operation::invoke::InvokeOutput, types};
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -161,20 +162,24 @@ impl AwsLambda {
             };
             let offset_ms = self.clock.offset_ms();
             queued.sent();
-            match api.invoke(&self.function, self.kind.into(), Some(event)).await {
+            self.counters.sent(event.len());
+            let result = api.invoke(&self.function, self.kind.into(), Some(event)).await;
+            if let Some(status) = status(&result) {
+                self.counters.answered(status);
+            }
+            let refusal = match result {
                 Ok(output) => return self.answered(&output, payload.count.get()),
-                Err(Failed::Refused(refusal)) => {
-                    if std::mem::take(&mut again) && self.is_worth_another(&refusal, offset_ms).await {
-                        continue;
-                    }
-                    return Verdict { report: self.judge.refused(&refusal), words: Some(refusal.words()) };
-                }
+                Err(Failed::Refused(refusal)) => refusal,
                 Err(Failed::Timeout) => {
                     return failed(Class::Transient, Cause::Timeout, NO_ANSWER.to_owned());
                 }
                 Err(Failed::Unreachable(why)) => return failed(Class::Transient, Cause::Unreachable, why),
                 Err(Failed::Malformed(why)) => return failed(Class::Transient, Cause::Malformed, why),
+            };
+            if !std::mem::take(&mut again) || !self.is_worth_another(&refusal, offset_ms).await {
+                return Verdict { report: self.judge.refused(&refusal), words: Some(refusal.words()) };
             }
+            self.counters.repeated();
         }
     }
 
@@ -319,6 +324,16 @@ impl From<InvocationType> for types::InvocationType {
     }
 }
 
+/// Of the answer, where there was one.
+fn status(result: &Result<InvokeOutput, Failed>) -> Option<StatusCode> {
+    let code = match result {
+        Ok(output) => u16::try_from(output.status_code()).ok()?,
+        Err(Failed::Refused(refusal)) => refusal.status,
+        Err(_) => return None,
+    };
+    StatusCode::from_u16(code).ok()
+}
+
 /// An ARN says in which region the function is; the API of another one does not know it.
 fn regional(config: credentials::Config, function: &Function) -> Result<credentials::Config, BuildError> {
     match (&config.region, &function.region) {
@@ -355,3 +370,6 @@ const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 const CONCURRENCY_START: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 /// A correction of the clock that makes a difference to a signature.
 const JUMP_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@ use crate::{
     renewed::{Item, Renewed},
 };
 
+#[cfg(test)]
+pub(crate) mod scripted;
 mod sdk;
 mod source;
 
@@ -51,6 +53,12 @@ impl Credentials {
     /// Those that `config` names, for `destination`. Nothing is fetched yet.
     pub(crate) fn new(destination: &str, config: &Config) -> Arc<Self> {
         Arc::new(Self(Renewed::new(destination, Providers::new(config))))
+    }
+
+    /// Those that a test makes up.
+    #[cfg(test)]
+    fn scripted(sessions: scripted::Sessions) -> Arc<Self> {
+        Arc::new(Self(Renewed::new("test", Providers::scripted(sessions))))
     }
 
     /// Sees to it that there are some; waits only while there never were any.

@@ -52,7 +52,8 @@ fn value(key: &str, source: &http::HeaderValue) -> Result<HeaderValue, BuildErro
             (key, without_line_end(text))
         }
     };
-    let mut value = HeaderValue::try_from(text)
+    // Spaces around a value are no part of it; HTTP/2 peers reset requests that have them.
+    let mut value = HeaderValue::try_from(text.trim_matches([' ', '\t']))
         .map_err(|_| problem(&key, "holds a character no header value may hold, such as a line end"))?;
     value.set_sensitive(true);
     Ok(value)
@@ -108,6 +109,7 @@ mod tests {
         assert_eq!(found[0].1, "adapters");
 
         assert_eq!(one("X-A", plain("b")).unwrap()[0].1, "b");
+        assert_eq!(one("X-A", plain(" \tb  c ")).unwrap()[0].1, "b  c");
         assert_eq!(one("X-A", http::HeaderValue::Value { value: "c".to_owned() }).unwrap()[0].1, "c");
     }
 

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// Round trips in a row without any success before it opens, where failures usually pass.
 const ROUNDS_MAX: u32 = 8;
 
+/// The same where a round trip takes long: without any success for so long, two are enough.
+const FUTILE: Duration = Duration::from_secs(10);
+
 /// The same where they do not pass by themselves.
 const OPERATOR_ROUNDS_MAX: u32 = 3;
 
@@ -54,6 +57,8 @@ pub struct Breaker {
     /// Round trips without a success, and how many of them only an operator can help.
     rounds: u32,
     operator_rounds: u32,
+    /// When the first request of them began.
+    failing_since: Instant,
     /// Requests that began before this belong to a round trip that was counted.
     counted: Instant,
 }
@@ -68,6 +73,7 @@ impl Breaker {
             pauses: 0,
             rounds: 0,
             operator_rounds: 0,
+            failing_since: now,
             counted: now,
         }
     }
@@ -125,6 +131,9 @@ impl Breaker {
     ) -> bool {
         match self.phase {
             Phase::Closed if began >= self.counted => {
+                if self.rounds == 0 {
+                    self.failing_since = began;
+                }
                 self.rounds += 1;
                 self.operator_rounds += u32::from(trouble == Trouble::Operator);
                 self.counted = now;
@@ -136,7 +145,10 @@ impl Breaker {
         }
         let opens = match trouble {
             _ if self.phase == Phase::Probing => true,
-            Trouble::Passing => self.rounds >= ROUNDS_MAX && rule,
+            Trouble::Passing => {
+                let futile = now.saturating_duration_since(self.failing_since) >= FUTILE;
+                rule && (self.rounds >= ROUNDS_MAX || self.rounds > 1 && futile)
+            }
             Trouble::Operator => self.operator_rounds >= OPERATOR_ROUNDS_MAX,
         };
         if opens {
@@ -188,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn a_destination_that_hangs_is_not_waited_for_eight_times() {
+        let start = Instant::now();
+        let seconds = |n| start + Duration::from_secs(n);
+        let mut breaker = Breaker::new(start);
+        assert!(!breaker.failed(start, false, Trouble::Passing, true, seconds(7), 0.0));
+        assert!(!breaker.failed(start, false, Trouble::Passing, true, seconds(12), 0.0), "of the same round");
+        assert!(breaker.failed(seconds(7), false, Trouble::Passing, true, seconds(14), 0.0));
+    }
+
+    #[test]
     fn failures_that_are_not_the_rule_do_not_open_it() {
         assert_eq!(after(100, Trouble::Passing, false).0.phase(), Phase::Closed);
     }
@@ -196,7 +218,7 @@ mod tests {
     fn everything_that_was_in_flight_together_fails_once() {
         let start = Instant::now();
         let mut breaker = Breaker::new(start);
-        for n in 0..1_000 {
+        for n in 1..=1_000 {
             breaker.failed(start, false, Trouble::Operator, true, start + n * MS, 0.5);
         }
         assert_eq!(breaker.phase(), Phase::Closed);

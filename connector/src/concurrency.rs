@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// destination: more at once would only make it longer.
 const LATER: f64 = 1.5;
 
+/// Successes for each step at least, once it was throttled: where few are borne, one more is much.
+const STEP_MIN: usize = 10;
+
 /// Differences below this are no sign of anything.
 const SLACK: Duration = Duration::from_millis(2);
 
@@ -91,7 +94,7 @@ impl Concurrency {
             return;
         }
         self.credit += 1;
-        if self.unhindered || self.credit >= self.limit {
+        if self.unhindered || self.credit >= self.limit.max(STEP_MIN) {
             self.credit = 0;
             self.wanted = false;
             self.limit += 1;
@@ -202,7 +205,9 @@ mod tests {
             concurrency.throttled(now + n * MS, now + n * MS);
         }
         assert_eq!(concurrency.limit(), 1, "never none");
-        run(&mut concurrency, &mut now, 1_000, 100);
+        run(&mut concurrency, &mut now, 1_000, 9);
+        assert_eq!(concurrency.limit(), 1, "one more would be twice as much");
+        run(&mut concurrency, &mut now, 1_000, 200);
         assert_eq!(concurrency.limit(), 64);
     }
 

@@ -30,7 +30,9 @@ mod tree;
 pub(crate) use problem::Findings;
 pub use problem::{Problem, Problems};
 pub use scope::{Effective, Scope};
-pub(crate) use settings::{compression, http_settings, type_name};
+pub(crate) use settings::{
+    aws_credentials, compression, headers_mut, http_settings, http_settings_mut, type_name,
+};
 
 /// A configuration without mistakes, and what its author should know.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use adapters::{Cause, Outcome};
@@ -137,7 +137,7 @@ impl DeadLetters {
                 cause = %why.cause,
                 status = why.status,
                 attempts = job.attempts,
-                error = unwritten.map(tracing::field::display),
+                reason = entry::reason(why.cause, unwritten),
                 dead_letter = job.tickets.is_letter(),
                 suppressed,
                 "no retry can help a record; it is held: refused for now until the record, the configuration or the \
@@ -157,7 +157,7 @@ impl DeadLetters {
             cause = %why.cause,
             status = why.status,
             attempts = job.attempts,
-            error = unwritten.map(tracing::field::display),
+            reason = entry::reason(why.cause, unwritten),
             "no retry can help a record; it is given up, as configured (dead-letter, http-permanent-status-codes)"
         );
         job.tickets.settle(Outcome::Rejected(why.cause));
@@ -170,7 +170,8 @@ impl DeadLetters {
             return true;
         };
         let letter = Letter { why, unwritten, attempts: job.attempts, record: &job.record, original };
-        let piece = letter.to_json(SystemTime::now()).into();
+        let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let piece = letter.to_json(now_unix_ms).into();
         if let Some(suppressed) = self.sent_log.allow(now()) {
             warn!(
                 destination = why.destination,
@@ -180,7 +181,7 @@ impl DeadLetters {
                 cause = %why.cause,
                 status = why.status,
                 attempts = job.attempts,
-                error = unwritten.map(tracing::field::display),
+                reason = entry::reason(why.cause, unwritten),
                 suppressed,
                 "no retry can help a record; it goes to the dead letters"
             );

@@ -137,9 +137,15 @@ impl Share {
     }
 
     /// Nothing more happens to the record at this destination, which has it when `delivered`.
-    pub(crate) fn ended(self, delivered: bool) {
+    pub(crate) fn ended(&self, delivered: bool) {
         let Shipment { memory, record, epoch, .. } = &*self.shipment;
         memory.shard(record).ended(record, *epoch, self.destination, delivered);
+    }
+
+    /// XDR did not hear of its end, and ships the record again whatever it was.
+    pub(crate) fn unheard(self) {
+        let Shipment { memory, record, epoch, .. } = &*self.shipment;
+        memory.shard(record).unheard(record, *epoch);
     }
 }
 

@@ -15,10 +15,12 @@ use esp_connector::{
     Options,
     check::{self, CheckError},
     config::{self, Loaded},
+    cost::{self, CostError},
     decode, demo,
     logging::{self, LogHandle},
     receiver::args::ReceiveArgs,
     recorder::Recorder,
+    replay::ReplayArgs,
     run,
     simulator::args::{AccountArgs, SimulateArgs},
 };
@@ -55,6 +57,8 @@ enum Command {
         #[arg(long)]
         probe: bool,
     },
+    /// What the configured routes cost per million records and per month, next to the same routes at other batch sizes
+    Cost(cost::CostArgs),
     /// Print recorded or captured traffic as readable JSON, one line a frame
     Decode {
         /// Raw bytes, hexadecimal text, or a recording made with `run --record`; `-` reads standard input
@@ -67,6 +71,8 @@ enum Command {
     Simulate(Box<SimulateArgs>),
     /// Take notifications over HTTP, count them, and misbehave on request
     Receive(ReceiveArgs),
+    /// Ship dead letters again to a running connector
+    Replay(Box<ReplayArgs>),
     /// Compare what `simulate` and `receive` wrote to their ledgers
     Account(AccountArgs),
     /// Print a completion script for a shell
@@ -92,6 +98,11 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run_connector(&arguments),
         Command::Check { config, probe } => check_file(&config, probe),
+        Command::Cost(arguments) => match cost::run(&arguments, &mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error @ CostError::Write(_)) => fail(1, &error),
+            Err(error) => fail(EXIT_CONFIG, &error),
+        },
         Command::Decode { files } => {
             match decode::run(&files, &mut io::BufWriter::new(io::stdout().lock())) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -102,6 +113,9 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => block_on(None, async { arguments.execute().await.map(verdict) }),
         Command::Receive(arguments) => {
             block_on(None, async { arguments.execute().await.map(|()| ExitCode::SUCCESS) })
+        }
+        Command::Replay(arguments) => {
+            block_on(None, async { arguments.execute().await.map(|counts| verdict(counts.is_complete())) })
         }
         Command::Account(arguments) => arguments.execute().map_or_else(|error| fail(1, &error), verdict),
         Command::Completions { shell } => {

@@ -221,10 +221,11 @@ impl Replies {
         })
     }
 
-    fn settle(&self, sequence: u64, outcome: Outcome, futile: bool) {
+    /// False when nobody hears of it: the answer was given without it, or can be given to nobody any more.
+    fn settle(&self, sequence: u64, outcome: Outcome, futile: bool) -> bool {
         let mut state = self.lock();
-        let Some(index) = sequence.checked_sub(state.base) else { return };
-        let Some(Slot::Record(record)) = state.slots.get_mut(index as usize) else { return };
+        let Some(index) = sequence.checked_sub(state.base) else { return false };
+        let Some(Slot::Record(record)) = state.slots.get_mut(index as usize) else { return false };
         record.outcome = record.outcome.and(outcome);
         record.futile |= futile;
         record.open = record.open.saturating_sub(1);
@@ -233,6 +234,7 @@ impl Replies {
         if due {
             self.changed.notify_one();
         }
+        !self.gone.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -314,10 +316,11 @@ impl Ticket {
     fn end(&mut self, outcome: Outcome, futile: bool) {
         let Some(replies) = self.replies.take() else { return };
         // Before the answer, which brings the record back.
-        if let Some(share) = self.share.take() {
-            share.ended(outcome == Outcome::Delivered);
+        let share = self.share.take().inspect(|share| share.ended(outcome == Outcome::Delivered));
+        let in_time = replies.settle(self.sequence, outcome, futile);
+        if let Some(share) = share.filter(|_| !in_time) {
+            share.unheard();
         }
-        replies.settle(self.sequence, outcome, futile);
     }
 
     /// Whether anybody still waits for the answer.

@@ -325,6 +325,7 @@ fn view(
         }),
         tls,
         lut_caches,
+        delivered: shared.delivered.clone(),
         logs: options.logs.clone(),
     }
 }

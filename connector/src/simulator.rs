@@ -10,14 +10,14 @@
 
 pub mod args;
 pub mod command;
-mod connect;
+pub(crate) mod connect;
 pub mod encode;
 pub mod latency;
 pub mod ledger;
 pub mod ledger_file;
 pub mod particle;
 pub mod random;
-mod shipper;
+pub(crate) mod shipper;
 mod source;
 mod stale;
 mod totals;

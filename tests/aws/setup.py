@@ -5,7 +5,7 @@ asked for, and a role with nothing but the permission to call it. Prints where e
     setup.py ENDPOINT BOOTSTRAP SETTINGS
 
 SETTINGS is JSON: `front` (invoke, function-url, http-api, rest-api, alb, none), `environment` and `timeout` of the
-function, and `event-source` (a queue that Lambda polls: {"max-receive-count": 2}).
+function, and `event-sources`: how many queues, each with one for its dead letters, Lambda shall read for the function.
 """
 
 import io
@@ -54,11 +54,11 @@ def allow(action, resource, **more):
     return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
 
 
-def function(queue_arn, source_arn):
+def function(queue_arn, source_arns):
     # AWS has one permission for SendMessage and SendMessageBatch; MiniStack asks for one named like each call.
     statements = [allow(["sqs:SendMessage", "sqs:SendMessageBatch"], queue_arn)]
-    if source_arn:
-        statements.append(allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], source_arn))
+    if source_arns:
+        statements.append(allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], source_arns))
     runs_as = role("consumer", {"Service": "lambda.amazonaws.com"}, statements)
     aws = client("lambda")
     aws.create_function(
@@ -73,7 +73,8 @@ def front(aws, alias):
     """Address of the front, and what a caller has to be allowed."""
     kind = SETTINGS.get("front", "none")
     if kind == "invoke":
-        return None, [allow("lambda:InvokeFunction", alias)]
+        # AWS looks at the alias; MiniStack, where the alias is a parameter of the call, at the function.
+        return None, [allow("lambda:InvokeFunction", [alias, alias.removesuffix(f":{ALIAS}")])]
     if kind == "function-url":
         url = aws.create_function_url_config(FunctionName=FUNCTION, Qualifier=ALIAS, AuthType="AWS_IAM")["FunctionUrl"]
         number = url.split("//")[1].split(".")[0]
@@ -130,18 +131,19 @@ def main():
     sqs = client("sqs")
     arrived, arrived_arn = queue(sqs, "arrived")
     SETTINGS.setdefault("environment", {})["QUEUE_URL"] = arrived
-    made = {"queue": arrived}
-    source_arn = None
-    if source := SETTINGS.get("event-source"):
-        made["dead"], dead_arn = queue(sqs, "dead")
-        redrive = {"deadLetterTargetArn": dead_arn, "maxReceiveCount": source["max-receive-count"]}
-        made["source"], source_arn = queue(sqs, "source", VisibilityTimeout="1", RedrivePolicy=json.dumps(redrive))
-    aws, alias = function(arrived_arn, source_arn)
+    made, source_arns = {"queue": arrived, "sources": []}, []
+    for number in range(SETTINGS.get("event-sources", 0)):
+        dead, dead_arn = queue(sqs, f"dead-{number}")
+        redrive = {"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1}
+        source, arn = queue(sqs, f"source-{number}", VisibilityTimeout="5", RedrivePolicy=json.dumps(redrive))
+        made["sources"].append([source, dead])
+        source_arns.append(arn)
+    aws, alias = function(arrived_arn, source_arns)
     made["function"] = alias
     made["url"], statements = front(aws, alias)
     made["role"] = role("connector", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, statements)
-    if source_arn:
-        aws.create_event_source_mapping(EventSourceArn=source_arn, FunctionName=alias, BatchSize=10,
+    for arn in source_arns:
+        aws.create_event_source_mapping(EventSourceArn=arn, FunctionName=alias, BatchSize=10,
                                         FunctionResponseTypes=["ReportBatchItemFailures"])
     print(json.dumps(made))
 

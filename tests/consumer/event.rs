@@ -15,6 +15,10 @@ pub(crate) struct Record {
     pub(crate) digest: String,
     /// As it came.
     pub(crate) body: String,
+    /// Its number, if it has one in the bin `n`.
+    number: Option<i64>,
+    /// What the function has to answer when it gets this record, if it says so in a bin of this name.
+    answer: Option<String>,
 }
 
 /// Who called: decides what an answer has to look like.
@@ -47,13 +51,21 @@ impl Origin {
         }
     }
 
-    /// `body` as it is, whatever it is. No body at all for an empty one.
+    /// `body` as it is, whatever it is.
     pub(crate) fn verbatim(self, body: &str) -> Value {
         match self {
             Self::Proxy => json!({"statusCode": 200, "body": body}),
             Self::Bare => serde_json::from_str(body).unwrap_or(Value::Null),
         }
     }
+}
+
+/// The answer that the first of these records asks for, if one does, with `$0`, `$1`, … replaced by what the records of
+/// these numbers are called.
+pub(crate) fn ordered(records: &[Record]) -> Option<String> {
+    let answer = records.first()?.answer.clone()?;
+    let numbered = records.iter().filter_map(|record| Some((record.number?, &record.identifier)));
+    Some(numbered.fold(answer, |answer, (number, name)| answer.replace(&format!("${number}"), name)))
 }
 
 /// The records of an event.
@@ -89,7 +101,9 @@ fn record(identifier: String, value: &Value) -> Result<Record, Error> {
     let members = value.as_object().ok_or("a record is an object")?;
     let metadata = members.values().find_map(|member| member.get("digest"));
     let digest = metadata.or_else(|| value["key"].get(2)).and_then(Value::as_str).unwrap_or_default();
-    Ok(Record { identifier, digest: digest.to_owned(), body: value.to_string() })
+    let answer = value.get("answer").and_then(Value::as_str).map(str::to_owned);
+    let number = value.get("n").and_then(Value::as_i64);
+    Ok(Record { identifier, digest: digest.to_owned(), body: value.to_string(), number, answer })
 }
 
 /// Bodies that are compressed come as bytes, and begin as gzip does.

@@ -3,17 +3,14 @@
 //! | variable | |
 //! | --- | --- |
 //! | `FAIL_SHARE` | share of the calls that fail, 0 to 1 |
-//! | `FAIL_HOW` | how, in turn: `error`, `panic`, `exit`, `late:MS`, `status:CODE` |
+//! | `FAIL_HOW` | how, one of: `error`, `panic`, `exit`, `late:MS`, `status:CODE`, `lost` (all is done, and nobody told) |
 //! | `POISON_PER_MILLE` | records of a thousand that can never be processed |
 //! | `POISON_HOW` | `item`, `final-item` (`retryable: false`), `call` (the handler fails), `status:CODE` |
-//! | `ANSWER` | what every call returns as it stands, with `$0`, `$1`, … for the identifiers of its records |
 
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use e2e::poison::is_poison;
-
-use crate::{event::Record, milliseconds};
 
 /// What goes wrong.
 #[derive(Debug, Default)]
@@ -22,8 +19,6 @@ pub(crate) struct Faults {
     fail_how: Vec<Ends>,
     poison_per_mille: u32,
     poison_how: Option<Poison>,
-    /// `ANSWER`.
-    pub(crate) answer: Option<String>,
 }
 
 /// How a call ends that fails.
@@ -39,6 +34,8 @@ pub(crate) enum Ends {
     Late(Duration),
     /// An answer with this status.
     Status(u16),
+    /// The process is gone, after it did all it had to do.
+    Lost,
 }
 
 /// What a record does that cannot be processed.
@@ -68,7 +65,6 @@ impl Faults {
             fail_how,
             poison_per_mille: number("POISON_PER_MILLE")? as u32,
             poison_how: variable("POISON_HOW").map(|how| poison(&how)).transpose()?,
-            answer: variable("ANSWER"),
         })
     }
 
@@ -87,24 +83,18 @@ impl Faults {
     }
 }
 
-/// `answer` with the identifiers of `records` in place of `$0`, `$1`, …
-pub(crate) fn fill(answer: &str, records: &[Record]) -> String {
-    let named = records.iter().enumerate();
-    named
-        .fold(answer.to_owned(), |answer, (at, record)| answer.replace(&format!("${at}"), &record.identifier))
-}
-
 fn ends(how: &str) -> Result<Ends, String> {
     let (kind, number) = how.split_once(':').unwrap_or((how, ""));
     match kind {
         "error" => Some(Ends::Error),
         "panic" => Some(Ends::Panic),
         "exit" => Some(Ends::Exit),
-        "late" => milliseconds(number).map(Ends::Late),
+        "lost" => Some(Ends::Lost),
+        "late" => number.parse().ok().map(Duration::from_millis).map(Ends::Late),
         "status" => number.parse().ok().map(Ends::Status),
         _ => None,
     }
-    .ok_or_else(|| format!("FAIL_HOW: {how:?} is none of error, panic, exit, late:MS, status:CODE"))
+    .ok_or_else(|| format!("FAIL_HOW: {how:?} is none of error, panic, exit, late:MS, status:CODE, lost"))
 }
 
 fn poison(how: &str) -> Result<Poison, String> {

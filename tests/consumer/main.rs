@@ -9,6 +9,7 @@ mod faults;
 
 use std::{env, time::Duration};
 
+use aws_config::BehaviorVersion;
 use aws_sdk_sqs::{error::DisplayErrorContext, types::SendMessageBatchRequestEntry};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
@@ -29,36 +30,36 @@ async fn main() -> Result<(), Error> {
 
 struct Consumer {
     faults: Faults,
-    /// Where records go; nowhere, where only the answer is of interest.
-    queue: Option<(aws_sdk_sqs::Client, String)>,
+    sqs: aws_sdk_sqs::Client,
+    /// Where records go.
+    queue_url: String,
 }
 
 impl Consumer {
     async fn new() -> Self {
         let faults = Faults::new(|name| env::var(name).ok()).unwrap();
-        let queue = match env::var("QUEUE_URL") {
-            Ok(url) => Some((aws_sdk_sqs::Client::new(&aws_config::load_from_env().await), url)),
-            Err(_) => None,
-        };
-        Self { faults, queue }
+        let sqs = aws_sdk_sqs::Client::new(&aws_config::load_defaults(BehaviorVersion::latest()).await);
+        Self { faults, sqs, queue_url: env::var("QUEUE_URL").unwrap() }
     }
 
     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Error> {
         let origin = Origin::of(&event.payload);
-        if let Some(ends) = self.faults.of_call(&event.context.request_id) {
-            // Only now and then, so that the log says it without drowning in it.
-            println!("call {} ends with {ends:?}", event.context.request_id);
-            match ends {
-                Ends::Late(by) => tokio::time::sleep(*by).await,
-                Ends::Error => return Err("told to fail".into()),
-                Ends::Panic => panic!("told to panic"),
-                Ends::Exit => std::process::exit(1),
-                Ends::Status(status) => return Ok(origin.answer(*status, "told to refuse")),
-            }
+        let ends = self.faults.of_call(&event.context.request_id);
+        match ends {
+            None | Some(Ends::Lost) => {}
+            Some(Ends::Late(by)) => tokio::time::sleep(*by).await,
+            Some(Ends::Error) => return Err("told to fail".into()),
+            Some(Ends::Panic) => panic!("told to panic"),
+            Some(Ends::Exit) => std::process::exit(1),
+            Some(Ends::Status(status)) => return Ok(origin.answer(*status, "told to refuse")),
         }
         let records = event::records(event.payload)?;
-        if let Some(answer) = &self.faults.answer {
-            return Ok(origin.verbatim(&faults::fill(answer, &records)));
+        if let Some(answer) = event::ordered(&records) {
+            match answer.as_str() {
+                "error" => return Err("told to fail".into()),
+                "late" => tokio::time::sleep(Duration::from_millis(700)).await,
+                _ => return Ok(origin.verbatim(&answer)),
+            }
         }
         let mut failures = Vec::new();
         let mut good = Vec::new();
@@ -74,15 +75,17 @@ impl Consumer {
             }
         }
         failures.extend(self.send(&good).await?);
+        if ends == Some(&Ends::Lost) {
+            std::process::exit(1);
+        }
         Ok(origin.answer(200, &json!({"batchItemFailures": failures}).to_string()))
     }
 
     /// Puts the records into the queue; the entries of those that SQS did not take.
     async fn send(&self, records: &[Record]) -> Result<Vec<Value>, Error> {
         let mut failures = Vec::new();
-        let Some((sqs, url)) = &self.queue else { return Ok(failures) };
         for records in records.chunks(MESSAGES_PER_CALL) {
-            let mut call = sqs.send_message_batch().queue_url(url);
+            let mut call = self.sqs.send_message_batch().queue_url(&self.queue_url);
             for (index, record) in records.iter().enumerate() {
                 let id = index.to_string();
                 let entry = SendMessageBatchRequestEntry::builder().id(id).message_body(&record.body);
@@ -96,9 +99,4 @@ impl Consumer {
         }
         Ok(failures)
     }
-}
-
-/// Milliseconds, as a setting says.
-fn milliseconds(text: &str) -> Option<Duration> {
-    text.parse().ok().map(Duration::from_millis)
 }

@@ -1,14 +1,18 @@
 //! XDR in, HTTP out, and the house rules.
 #![allow(clippy::unwrap_used, reason = "all of this is a test, but clippy looks for #[test] only")]
 
+mod aws;
 mod balancer;
 mod client;
 mod documents;
+mod envoy;
 mod formats;
 mod google;
 mod issuer;
+mod partial_failures;
 mod python;
 mod roundtrip;
 mod sender;
+mod sigv4;
 mod tidy;
 mod vendor_options;

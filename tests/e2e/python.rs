@@ -31,6 +31,21 @@ pub(crate) fn with_readers() -> Option<PathBuf> {
     with("roundtrip", "fastavro, msgpack")
 }
 
+/// The Python beside which `ministack` is installed, and that can set it up.
+pub(crate) fn with_ministack() -> Option<PathBuf> {
+    with("aws", "ministack, boto3")
+}
+
+/// The Python beside which `envoy` is installed.
+pub(crate) fn with_envoy() -> Option<PathBuf> {
+    with("envoy", "envoy")
+}
+
+/// A Python that can sign as AWS does, and receive HTTP/1.1 and HTTP/2.
+pub(crate) fn with_signer() -> Option<PathBuf> {
+    with("sigv4", "botocore, hypercorn, h2")
+}
+
 /// A Python with Google's functions framework, and what judges identity tokens.
 pub(crate) fn with_google() -> Option<PathBuf> {
     with("google", "functions_framework, google.auth, jwt, requests, cryptography")

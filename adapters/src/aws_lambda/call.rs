@@ -115,14 +115,9 @@ fn failed(error: &SdkError<InvokeError, Response>, now: SystemTime) -> Failed {
             };
             Failed::Refused(refusal)
         }
-        // An answer that cannot be read: maybe a proxy's page, maybe cut off.
-        SdkError::ResponseError(context) => {
-            let refusal = refusal(context.raw(), now);
-            if refusal.status >= 300 {
-                Failed::Refused(refusal)
-            } else {
-                Failed::Unreachable("the connection broke inside the answer".to_owned())
-            }
+        // Whatever the status: the part missing may have said something else.
+        SdkError::ResponseError(_) => {
+            Failed::Unreachable("the connection broke inside the answer".to_owned())
         }
         SdkError::TimeoutError(_) => Failed::Timeout,
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Failed::Timeout,
@@ -155,5 +150,6 @@ fn connection(error: &(dyn Error + 'static)) -> String {
         }
         next = error.source();
     }
-    credentials::words(error)
+    // The outermost one says only of which kind it is.
+    credentials::words(error.source().unwrap_or(error))
 }

@@ -142,6 +142,8 @@ impl Judge {
         match outcome {
             // The operator's successes are about the function's answers: this is none, so nothing was processed.
             Outcome::Delivered => (Class::Hold, Cause::Status(refusal.status)),
+            // That a record is at fault is something the API would say by name.
+            Outcome::Rejected(cause) if cause != Cause::TooLarge => (Class::Hold, cause),
             Outcome::Retryable(cause) | Outcome::Rejected(cause) => (class, cause),
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::{Cause, Outcome, Target, http::Http};
+use adapters::{Cause, Class, ItemFailure, Outcome, Report, Target, http::Http};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::{
@@ -163,7 +163,7 @@ async fn a_body_larger_than_the_windows_arrives_whole() {
     })
     .await;
     let report = target(&[&peer.url], json!({})).deliver(&payload(&[7; 1_000_000])).await;
-    assert_eq!(report, adapters::Report::delivered(Some(200)));
+    assert_eq!(report, Report::delivered(Some(200)));
     assert_eq!(*total.lock().unwrap(), 1_000_000);
 }
 
@@ -534,4 +534,28 @@ async fn probes_speak_http2_as_deliveries_do() {
         assert_eq!(target.endpoints()[0].health_error, 0);
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn named_records_and_broken_lists() {
+    let peer = Peer::start(|_, connection| async move {
+        let mut frames = Frames::greet(connection, &[]).await;
+        let mut number = 0;
+        while let Some(stream) = frames.request().await {
+            let [first, second] = [&br#"{"batchItemFailures":[{"item"#[..], br#"Identifier":"0"}]}"#];
+            frames.send(HEADERS, END_HEADERS, stream, STATUS_200).await;
+            frames.send(DATA, 0, stream, first).await;
+            match number {
+                0 => frames.send(DATA, END_STREAM, stream, second).await,
+                _ => frames.send(RST_STREAM, 0, stream, &[0, 0, 0, 2]).await,
+            }
+            number += 1;
+        }
+    })
+    .await;
+    let target = target(&[&peer.url], json!({"partial-response": true}));
+    let failure = ItemFailure { identifier: "0".to_owned(), retryable: true, reason: None };
+    assert_eq!(target.deliver(&payload(b"{}")).await, Report::partial(Some(200), vec![failure]));
+    let broken = Report::failed(Class::Transient, Cause::Unreachable);
+    assert_eq!(target.deliver(&payload(b"{}")).await, Report { status: Some(200), ..broken });
 }

@@ -5,6 +5,7 @@ mod answers;
 mod connections;
 mod http2;
 mod log;
+mod partial;
 mod peer;
 mod real_peers;
 mod requests;

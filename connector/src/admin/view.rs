@@ -9,6 +9,7 @@ use std::{
 use adapters::{Access, Class, EndpointStats, SharedTarget};
 
 use crate::{
+    delivered::Delivered,
     lane::what_to_do,
     logging::LogHandle,
     metrics::{LaneStats, Metrics, histogram::Snapshot},
@@ -36,6 +37,8 @@ pub struct View {
     pub tls: Vec<Arc<Acceptor>>,
     /// Where last-update times are remembered.
     pub lut_caches: Vec<Arc<LutCache>>,
+    /// Which destinations have what XDR ships again, unless that is not remembered.
+    pub delivered: Option<Arc<Delivered>>,
     /// Log levels.
     pub logs: LogHandle,
 }

@@ -90,8 +90,10 @@ fn lines(destination: &Destination, target: &SharedTarget) -> Vec<String> {
     });
     let concurrency = target.concurrency();
     let at_once = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
+    let start = target.concurrency_start();
+    let start = if start < at_once { format!(" ({start} to begin with)") } else { String::new() };
     lines.push(format!(
-        "at most {} at once, {} per record, {} may wait for an endpoint",
+        "at most {} at once{start}, {} per record, {} may wait for an endpoint",
         plural(at_once.get(), "request"),
         plural(destination.max_attempts as usize, "attempt"),
         plural(destination.max_queued, "record")
@@ -231,6 +233,10 @@ mod tests {
             NonZeroUsize::MIN.saturating_add(15)
         }
 
+        fn concurrency_start(&self) -> NonZeroUsize {
+            NonZeroUsize::MIN.saturating_add(7)
+        }
+
         fn body_bytes_max(&self, _: &str) -> usize {
             4 << 20
         }
@@ -263,7 +269,7 @@ mod tests {
     with the credentials of profile connector, as arn:aws:iam::123456789012:role/orders by its external id
     JSON bodies up to 4 MiB; larger batches are split
     records that it never takes go to letters
-    at most 16 requests at once, 5 attempts per record, 32768 records may wait for an endpoint
+    at most 16 requests at once (8 to begin with), 5 attempts per record, 32768 records may wait for an endpoint
   plain (aws-api-gateway)
     POST by HTTP/2, 7000 ms a call, signed for execute-api in the region of the environment or the profile, to
       https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com/records

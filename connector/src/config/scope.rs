@@ -3,7 +3,7 @@
 //! Precedence is by section, not by key: the innermost `format` counts as a whole, and so does the
 //! innermost one of every other section.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use super::{
     Batching, BinTransforms, Config, Format, Namespace, RecordOrdering, Routing, Sections, problem::join,
@@ -21,6 +21,18 @@ pub struct Scope<'a> {
     pub set: Option<&'a str>,
 }
 
+/// The records, in words.
+impl fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.namespace, self.set) {
+            (Some(namespace), Some(set)) => write!(f, "set {namespace}.{set}")?,
+            (Some(namespace), None) => write!(f, "namespace {namespace}")?,
+            _ => f.write_str("all other records")?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, " from port {port}"))
+    }
+}
+
 /// The sections that apply to a record. One that is there may still be turned off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effective<'a> {
@@ -36,7 +48,7 @@ pub struct Effective<'a> {
     pub record_ordering: Option<&'a RecordOrdering>,
 }
 
-impl Effective<'_> {
+impl<'a> Effective<'a> {
     /// Whether any such record is sent to a destination.
     pub fn goes_somewhere(&self) -> bool {
         match self.routing {
@@ -49,7 +61,7 @@ impl Effective<'_> {
     }
 
     /// The destinations that such a record may be sent to.
-    pub fn destinations(&self) -> BTreeSet<&str> {
+    pub fn destinations(&self) -> BTreeSet<&'a str> {
         let names: Vec<_> = match self.routing {
             None | Some(Routing::Skip) => Vec::new(),
             Some(Routing::To(names)) => vec![names],

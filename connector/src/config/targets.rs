@@ -3,7 +3,7 @@
 //! An adapter reports the first setting that it cannot use. That setting is then set aside and the target
 //! built again, so that the operator sees all of them; a target built that way is never handed out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use adapters::{
     SharedTarget, TargetConfig, credentials, http,
@@ -88,7 +88,18 @@ fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
         let Some(headers) = headers_mut(settings) else { return false };
         // A name may hold anything, a dot too; what follows it says where the value comes from.
         let before = headers.len();
-        headers.retain(|name, _| rest != name && !rest.starts_with(&format!("{name}.")));
+        if rest.is_empty() {
+            headers.clear();
+            return before > 0;
+        }
+        let is_meant = |name: &str| {
+            let after = rest
+                .get(..name.len())
+                .filter(|start| start.eq_ignore_ascii_case(name))
+                .map(|_| &rest[name.len()..]);
+            after.is_some_and(|after| after.is_empty() || after.starts_with('.'))
+        };
+        headers.retain(|name, _| !is_meant(name));
         return headers.len() < before;
     }
     if let Some(http) = http_settings_mut(settings)
@@ -108,8 +119,12 @@ fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
         (TargetConfig::AwsAlb(alb), _) => set_aside_credentials(&mut alb.credentials, first),
         (TargetConfig::AwsLambda(lambda), "endpoint-url") => gone(&mut lambda.endpoint_url),
         (TargetConfig::AwsLambda(lambda), "qualifier") => gone(&mut lambda.qualifier),
+        (TargetConfig::AwsLambda(lambda), "max-request-bytes") => lambda.max_request_bytes.take().is_some(),
+        (TargetConfig::AwsLambda(lambda), "compression") => {
+            mem::replace(&mut lambda.compression, http::Compression::None) != http::Compression::None
+        }
         (TargetConfig::AwsLambda(lambda), "function-name") => {
-            std::mem::replace(&mut lambda.function_name, HARMLESS_NAME.to_owned()) != HARMLESS_NAME
+            mem::replace(&mut lambda.function_name, HARMLESS_NAME.to_owned()) != HARMLESS_NAME
         }
         (TargetConfig::AwsLambda(lambda), _) => {
             let lists = [
@@ -148,7 +163,7 @@ fn set_aside_http(http: &mut http::Config, first: &str, rest: &str) -> bool {
         }
         ("health-check", _) => {
             let off = http::HealthCheck { enabled: false, ..http::HealthCheck::default() };
-            std::mem::replace(&mut http.health_check, off).enabled
+            mem::replace(&mut http.health_check, off).enabled
         }
         _ => set_aside_list(
             [
@@ -163,7 +178,7 @@ fn set_aside_http(http: &mut http::Config, first: &str, rest: &str) -> bool {
 }
 
 fn set_aside_list(lists: [(&str, &mut Vec<u16>); 4], key: &str) -> bool {
-    lists.into_iter().any(|(name, list)| name == key && !std::mem::take(list).is_empty())
+    lists.into_iter().any(|(name, list)| name == key && !mem::take(list).is_empty())
 }
 
 fn set_aside_credentials(credentials: &mut credentials::Config, key: &str) -> bool {
@@ -226,6 +241,63 @@ routing: {mode: static-multi-destination, destinations: [a, b]}
             "{problems}"
         );
         assert!(!problems.to_string().contains("hunter2") && !problems.to_string().contains("pw@"));
+    }
+
+    const CLOUDS: &str = r#"
+destinations:
+  api:
+    type: aws-api-gateway
+    urls: ["https://a.example.net/x", "ftp://a/"]
+    headers: {Authorization: hunter2, X-Key: {env: ESP_CONNECTOR_TEST_NO_SUCH_VARIABLE}}
+    service: ""
+    retry-on: [400]
+    reject-on: [400]
+    tls: {ca-file: missing.pem}
+  function:
+    type: aws-lambda
+    function-name: "https://a.lambda-url.us-east-1.on.aws/"
+    qualifier: "no such thing"
+    endpoint-url: ftp://a/
+    payload: raw
+    compression: gzip
+    headers: {X-A: b}
+    max-request-bytes: 100000000
+  elsewhere:
+    type: aws-lambda
+    function-name: arn:aws:lambda:eu-west-1:123456789012:function:f
+    region: us-east-1
+  url:
+    type: aws-function-url
+    urls: ["https://abcdefghij.lambda-url.eu-west-1.on.aws/"]
+    region: us-east-1
+"#;
+
+    #[test]
+    fn every_unusable_setting_of_a_cloud_is_reported_once() {
+        let loaded = parse(CLOUDS, Path::new("/nowhere")).unwrap();
+        let problems = loaded.targets().unwrap_err();
+        let found: Vec<(usize, &str)> = problems.0.iter().map(|p| (p.line, p.path.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                (5, "destinations.api.urls[1]"),
+                (6, "destinations.api.headers.X-Key.env"),
+                (6, "destinations.api.headers.authorization"),
+                (7, "destinations.api.service"),
+                (8, "destinations.api.retry-on"),
+                (10, "destinations.api.tls.ca-file"),
+                (13, "destinations.function.function-name"),
+                (14, "destinations.function.qualifier"),
+                (15, "destinations.function.endpoint-url"),
+                (17, "destinations.function.compression"),
+                (18, "destinations.function.headers"),
+                (19, "destinations.function.max-request-bytes"),
+                (23, "destinations.elsewhere.region"),
+                (27, "destinations.url.region"),
+            ],
+            "{problems}"
+        );
+        assert!(!problems.to_string().contains("hunter2"), "{problems}");
     }
 
     #[test]

@@ -18,11 +18,7 @@
 //!
 //! Every member is always there. Pure: the time is an argument.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{borrow::Cow, fmt};
 
 use adapters::Cause;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -99,13 +95,13 @@ struct Head<'a> {
 
 impl Letter<'_> {
     /// The object, without a line end.
-    pub(super) fn to_json(&self, time: SystemTime) -> Vec<u8> {
+    pub(super) fn to_json(&self, now_unix_ms: u64) -> Vec<u8> {
         let notification = self.original.notification();
         let notification = notification.as_ref();
         let head = Head {
-            time: rfc3339(time),
+            time: rfc3339(now_unix_ms),
             destination: self.why.destination,
-            reason: self.reason(),
+            reason: reason(self.why.cause, self.unwritten),
             cause: self.why.cause.as_str(),
             status: self.why.status.or(match self.why.cause {
                 Cause::Status(code) => Some(code),
@@ -138,17 +134,18 @@ impl Letter<'_> {
         out.extend_from_slice(b"\"}");
         out
     }
+}
 
-    fn reason(&self) -> String {
-        if let Some(error) = self.unwritten {
-            return format!("the record cannot be written in the configured format: {error}");
-        }
-        match self.why.cause {
-            Cause::Status(code) => format!("the destination refused the record with status {code}"),
-            Cause::TooLarge => "the record is larger than the destination takes".to_owned(),
-            Cause::FunctionError => "the consumer cannot process the record".to_owned(),
-            cause => format!("the destination does not take the record: {cause}"),
-        }
+/// Why a record is a dead letter, in words that tell nothing of what is in it.
+pub(super) fn reason(cause: Cause, unwritten: Option<&EncodeError>) -> String {
+    if let Some(error) = unwritten {
+        return format!("the record cannot be written in the configured format: {error}");
+    }
+    match cause {
+        Cause::Status(code) => format!("the destination refused the record with status {code}"),
+        Cause::TooLarge => "the record is larger than the destination takes".to_owned(),
+        Cause::FunctionError => "the consumer cannot process the record".to_owned(),
+        cause => format!("the destination does not take the record: {cause}"),
     }
 }
 
@@ -161,11 +158,11 @@ fn written_or_null(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (seconds, ms) = (since.as_secs() % 86_400, since.subsec_millis());
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z", Day::of(time))
+fn rfc3339(unix_ms: u64) -> String {
+    let (unix_seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
+    let (hours, minutes, seconds) = (unix_seconds / 3600 % 24, unix_seconds / 60 % 60, unix_seconds % 60);
+    let day = Day::of_unix_seconds(unix_seconds);
+    format!("{day}T{hours:02}:{minutes:02}:{seconds:02}.{ms:03}Z")
 }
 
 #[cfg(test)]
@@ -203,8 +200,7 @@ mod tests {
         let original = Original::new(frame, 1_700_000_001_000);
         let record = RecordId::new(b"shop", Digest([7; 20]));
         let letter = Letter { why, unwritten, attempts: 2, record: &record, original: &original };
-        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_709_210_096_007);
-        let line = letter.to_json(time);
+        let line = letter.to_json(1_709_210_096_007);
         assert!(!line.contains(&b'\n'), "one line");
         serde_json::from_slice(&line).expect("JSON")
     }

@@ -50,6 +50,8 @@ struct State {
     version: Option<u64>,
     wanted: Set,
     has: Set,
+    /// XDR did not hear how the last of its shipments ended.
+    unheard: bool,
     /// Shipments of this epoch, and of earlier ones, that are open.
     open: usize,
     foreign: usize,
@@ -59,11 +61,11 @@ struct State {
 
 impl State {
     fn of(epoch: u64, version: Option<u64>, wanted: Set) -> Self {
-        Self { epoch, version, wanted, has: Set::default(), open: 1, foreign: 0, idle: None }
+        Self { epoch, version, wanted, has: Set::default(), unheard: false, open: 1, foreign: 0, idle: None }
     }
 
     fn is_worth_remembering(&self) -> bool {
-        self.version.is_some() && self.has != Set::default() && self.has != self.wanted
+        self.version.is_some() && self.has != Set::default() && (self.has != self.wanted || self.unheard)
     }
 }
 
@@ -85,6 +87,7 @@ impl Table {
                 }
                 if version.is_some() && state.version == version {
                     state.open += 1;
+                    state.unheard = false;
                 } else {
                     let foreign = state.foreign + state.open;
                     *state = State { foreign, ..State::of(epoch, version, wanted) };
@@ -104,6 +107,13 @@ impl Table {
             state.has.0 &= !bit(destination);
         } else if delivered {
             state.has.0 |= bit(destination);
+        }
+    }
+
+    /// A shipment of `epoch` ended too late for XDR to hear of it.
+    pub(super) fn unheard(&mut self, record: &RecordId, epoch: u64) {
+        if let Some(state) = self.records.get_mut(record).filter(|state| state.epoch == epoch) {
+            state.unheard = true;
         }
     }
 

@@ -124,6 +124,25 @@ fn the_same_version_twice_at_once_is_one() {
 }
 
 #[test]
+fn what_all_have_is_remembered_while_xdr_does_not_know() {
+    let memory = Arc::new(Delivered::new(10));
+    let slow = ship(&memory, 1, A);
+    for destination in 0..3 {
+        let share = Share::new(&slow, destination);
+        share.ended(true);
+        if destination == 2 {
+            share.unheard();
+        }
+    }
+    drop(slow);
+    assert_eq!(memory.len(), 1);
+    let again = ship(&memory, 1, A);
+    assert_eq!(has(&again), [0, 1, 2]);
+    end(again, &[0, 1, 2]);
+    assert!(memory.is_empty(), "now it does");
+}
+
+#[test]
 fn only_the_times_to_live_may_differ() {
     let memory = Delivered::new(10);
     let mut body = A.to_vec();

@@ -146,11 +146,15 @@ pub(super) fn may_be_poison(class: Class, cause: Cause) -> bool {
     let transient = matches!(class, Class::Transient | Class::Partial);
     transient
         && match cause {
-            Cause::FunctionError | Cause::Timeout | Cause::Malformed | Cause::Status(_) => true,
-            Cause::Unreachable
-            | Cause::Overloaded
-            | Cause::Unauthorized
-            | Cause::TooLarge
-            | Cause::Shutdown => false,
+            // A gateway may say 503 of a consumer that failed; one that is throttled is of another class.
+            Cause::FunctionError
+            | Cause::Timeout
+            | Cause::Malformed
+            | Cause::Status(_)
+            | Cause::Overloaded => true,
+            Cause::Unreachable | Cause::Unauthorized | Cause::TooLarge | Cause::Shutdown => false,
         }
 }
+
+#[cfg(test)]
+mod tests;

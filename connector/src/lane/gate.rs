@@ -24,6 +24,8 @@ pub(super) struct Gate {
     concurrency: Concurrency,
     /// Until then the destination wants no new request.
     paused_until: Option<Instant>,
+    /// When it asked for that first, with nothing taken since.
+    paused_since: Option<Instant>,
     /// Requests in flight.
     running: usize,
     /// Calls for workers were left out, or in vain, while no request might go: whoever may go next makes up for them.
@@ -78,6 +80,7 @@ impl Gate {
             breaker: Breaker::new(now),
             concurrency: Concurrency::new(start, workers, now),
             paused_until: None,
+            paused_since: None,
             running: 0,
             turned_away: false,
             trouble: (Class::Transient, Cause::Unreachable),
@@ -101,9 +104,10 @@ impl Gate {
 
     /// What records are refused with, when they would wait too long until a request may go.
     pub(super) fn refuses(&self, now: Instant) -> Option<Cause> {
-        let long =
-            self.breaker.opened().is_some_and(|opened| now.saturating_duration_since(opened) > WAIT_MAX);
-        let refuses = self.pause(now) > WAIT_MAX || long && !self.breaker.admits(now);
+        let long = |since: Instant| now.saturating_duration_since(since) > WAIT_MAX;
+        let pause = self.pause(now);
+        let paused = pause > WAIT_MAX || pause > Duration::ZERO && self.paused_since.is_some_and(long);
+        let refuses = paused || self.breaker.opened().is_some_and(long) && !self.breaker.admits(now);
         refuses.then_some(self.trouble.1)
     }
 
@@ -145,6 +149,7 @@ impl Gate {
         self.running -= 1;
         match sign {
             Sign::Works(records) => {
+                self.paused_since = None;
                 if records > 0 {
                     self.concurrency.succeeded(records, now.saturating_duration_since(pass.began), now);
                 }
@@ -173,6 +178,7 @@ impl Gate {
         let asked = retry_after.unwrap_or_default().min(PAUSE_MAX).mul_f64(1.0 + jitter / 10.0);
         let was_paused = self.pause(now) > Duration::ZERO;
         self.paused_until = self.paused_until.max(Some(now + asked));
+        self.paused_since = self.paused_since.or(Some(now));
         lowered || asked > Duration::ZERO && !was_paused
     }
 
@@ -253,6 +259,27 @@ mod tests {
         let late = gate.end(passes[3], fails(Class::Throttled, Some(Duration::MAX)), now, 1.0);
         assert_eq!((late, gate.pause(now)), (None, PAUSE_MAX.mul_f64(1.1)));
         assert_eq!(gate.refuses(now), Some(Cause::Status(403)), "too long to wait for");
+    }
+
+    #[test]
+    fn who_asks_again_and_again_takes_nothing_either() {
+        let start = Instant::now();
+        let mut gate = Gate::new(8, 8, start);
+        let asks = fails(Class::Throttled, Some(1_000 * MS));
+        let mut refused = Vec::new();
+        for n in 0..4 {
+            let now = start + n * 1_000 * MS;
+            let pass = gate.begin(now);
+            gate.end(pass, asks, now, 0.0);
+            refused.push(gate.refuses(now + MS).is_some());
+            assert!(gate.refuses(now + 1_000 * MS).is_none(), "one may ask");
+        }
+        assert_eq!(refused, [false, false, true, true]);
+        let pass = gate.begin(start + 4_000 * MS);
+        gate.end(pass, Sign::Works(1), start + 4_001 * MS, 0.0);
+        let pass = gate.begin(start + 5_000 * MS);
+        gate.end(pass, asks, start + 5_000 * MS, 0.0);
+        assert_eq!(gate.refuses(start + 5_001 * MS), None, "it took something meanwhile");
     }
 
     #[test]

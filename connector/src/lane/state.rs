@@ -19,6 +19,7 @@ use super::{
     gate::{Change, Gate, Sign},
     job::Job,
     queue::Queue,
+    suspects::Alone,
     turns::{Turn, Turns},
 };
 use crate::{
@@ -157,7 +158,10 @@ impl State {
                 stats.failures.add(cause, 1);
             }
             let end = match self.judge(&job, fate, fates.class, now) {
-                Verdict::Settle(end) => end,
+                Verdict::Settle(end) => {
+                    job.attempts += 1;
+                    end
+                }
                 Verdict::Split => {
                     parts.push(job);
                     continue;
@@ -189,16 +193,18 @@ impl State {
     /// What a request tells of its destination; takes note of it.
     fn sign(&mut self, fates: &Fates<'_>, batch: &[Job], now: Instant) -> Sign {
         let suspects = self.turns.queue.suspects();
-        let suspected = |job: &Job| suspects.is_suspected(&job.record);
-        let (any, all) = match suspects.is_empty() {
-            true => (false, false),
-            false => (batch.iter().any(suspected), batch.iter().all(suspected)),
-        };
+        let held_against = !suspects.is_empty();
         let sign = fates.sign(self.failing.is_the_rule());
         match sign {
-            Sign::Fails { class, cause, .. } if all && may_be_poison(class, cause) => return Sign::Nothing,
+            Sign::Fails { class, cause, .. }
+                if held_against
+                    && may_be_poison(class, cause)
+                    && batch.iter().all(|job| suspects.is_excused(&job.record, now)) =>
+            {
+                return Sign::Nothing;
+            }
             Sign::Fails { .. } => {
-                if !any {
+                if !held_against || !batch.iter().any(|job| suspects.is_suspected(&job.record)) {
                     self.turns.queue.suspects().failed();
                 }
                 self.failing.attempt(true);
@@ -241,24 +247,26 @@ impl State {
         let enough = enough.max(self.rules.retry.attempts_max);
         let known = !suspects.is_empty() && suspects.is_suspected(&job.record);
         if !may_be_poison(class, cause) || troubled && !known {
-            return Verdict::Retry(cause, troubled || left_alone || known);
+            return Verdict::Retry(cause, troubled || left_alone);
         }
-        let poison = match about {
+        let alone = match about {
             About::Several => {
                 let split = suspects.blame(&job.record, now) && !troubled;
                 return if split { Verdict::Split } else { Verdict::Retry(cause, troubled) };
             }
-            About::Named => !self.named.is_the_rule() && suspects.failed_alone(&job.record, enough, now),
+            About::Named if self.named.is_the_rule() => Alone::Seldom,
+            About::Named => suspects.failed_alone(&job.record, enough, now),
             About::Alone if suspects.blame(&job.record, now) => {
                 suspects.isolate(&job.record, now);
                 suspects.failed_alone(&job.record, enough, now)
             }
-            About::Alone => return Verdict::Retry(cause, troubled),
+            About::Alone => Alone::Seldom,
         };
-        if poison && self.rules.poison {
-            return Verdict::Settle(End::Poison { cause, reason });
+        match alone {
+            Alone::Poison if self.rules.poison => Verdict::Settle(End::Poison { cause, reason }),
+            Alone::Seldom => Verdict::Retry(cause, troubled),
+            Alone::Often | Alone::Poison => Verdict::Retry(cause, true),
         }
-        Verdict::Retry(cause, troubled || about == About::Alone)
     }
 
     /// Refuses what would wait too long for a destination that takes nothing.

@@ -53,8 +53,21 @@ struct Suspicion {
     alone: u32,
     /// It goes alone.
     isolated: bool,
+    /// It was found to be poison: that it fails says nothing of the destination any more.
+    convicted: bool,
     since: Instant,
     last: Instant,
+}
+
+/// How a record stands that failed and nothing else did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alone {
+    /// It may well have been chance.
+    Seldom,
+    /// Another try soon is futile.
+    Often,
+    /// No try will help.
+    Poison,
 }
 
 impl Suspects {
@@ -84,6 +97,19 @@ impl Suspects {
         self.records
             .get(record)
             .is_some_and(|suspicion| suspicion.isolated || suspicion.failures >= SUSPECTED)
+    }
+
+    /// Whether it says nothing of the destination when a record fails.
+    pub(super) fn is_excused(&self, record: &RecordId, now: Instant) -> bool {
+        let works = self.works(now);
+        self.records.get(record).is_some_and(|suspicion| suspicion.convicted || suspicion.isolated && works)
+    }
+
+    /// Whether the destination is known to work, whatever records that go alone make of it.
+    fn works(&self, now: Instant) -> bool {
+        !self.failed_since
+            && self.isolated_since <= ISOLATED_AT_ONCE_MAX
+            && self.passed.is_some_and(|passed| now.saturating_duration_since(passed) <= WORKS_FOR)
     }
 
     /// A request delivered something.
@@ -123,23 +149,27 @@ impl Suspects {
         self.isolated_since += u32::from(newly);
     }
 
-    /// A record failed and nothing else did. Whether that makes it poison: it failed `enough` times, for long, and the
-    /// destination works.
-    pub(super) fn failed_alone(&mut self, record: &RecordId, enough: u32, now: Instant) -> bool {
-        let works = !self.failed_since
-            && self.isolated_since <= ISOLATED_AT_ONCE_MAX
-            && self.passed.is_some_and(|passed| now.saturating_duration_since(passed) <= WORKS_FOR);
-        self.entry(record, now).is_some_and(|suspicion| {
-            suspicion.alone = suspicion.alone.saturating_add(u32::from(works));
-            works && suspicion.alone >= enough && now.saturating_duration_since(suspicion.since) >= POISON_FOR
-        })
+    /// A record failed and nothing else did. It is poison once it did so `enough` times, for long, while the
+    /// destination worked; then it stays so until it is delivered.
+    pub(super) fn failed_alone(&mut self, record: &RecordId, enough: u32, now: Instant) -> Alone {
+        let works = self.works(now);
+        let Some(suspicion) = self.entry(record, now) else { return Alone::Seldom };
+        suspicion.alone = suspicion.alone.saturating_add(u32::from(works));
+        let long = now.saturating_duration_since(suspicion.since) >= POISON_FOR;
+        suspicion.convicted |= works && long && suspicion.alone >= enough;
+        match suspicion.alone {
+            _ if suspicion.convicted => Alone::Poison,
+            alone if alone >= enough / 2 => Alone::Often,
+            _ => Alone::Seldom,
+        }
     }
 
     fn entry(&mut self, record: &RecordId, now: Instant) -> Option<&mut Suspicion> {
         if self.records.len() >= REMEMBERED_MAX && !self.records.contains_key(record) {
             return None;
         }
-        let new = Suspicion { failures: 0, alone: 0, isolated: false, since: now, last: now };
+        let new =
+            Suspicion { failures: 0, alone: 0, isolated: false, convicted: false, since: now, last: now };
         let suspicion = self.records.entry(*record).or_insert(new);
         suspicion.last = now;
         Some(suspicion)
@@ -183,9 +213,9 @@ mod tests {
         let bad = record(1);
         (1..=100).find(|n| {
             let now = start + every * *n;
-            let poison = suspects.failed_alone(&bad, 7, now);
+            let alone = suspects.failed_alone(&bad, 7, now);
             between(suspects, now);
-            poison
+            alone == Alone::Poison
         })
     }
 
@@ -216,6 +246,24 @@ mod tests {
         let mut suspects = Suspects::new(start);
         suspects.passed(start);
         assert_eq!(poison_after(&mut suspects, start, SECOND, |_, _| ()), Some(7));
+    }
+
+    #[test]
+    fn poison_stays_poison_and_says_nothing_of_the_destination() {
+        let start = Instant::now();
+        let (bad, mut suspects) = (record(1), Suspects::new(start));
+        suspects.isolate(&bad, start);
+        suspects.passed(start);
+        assert!(suspects.is_excused(&bad, start) && !suspects.is_excused(&bad, start + 11 * SECOND));
+        assert_eq!(suspects.failed_alone(&bad, 7, start), Alone::Seldom);
+        let seen: Vec<_> = (1..=6).map(|n| suspects.failed_alone(&bad, 7, start + n * SECOND)).collect();
+        assert_eq!(seen[..5], [Alone::Seldom, Alone::Often, Alone::Often, Alone::Often, Alone::Often]);
+        assert_eq!(seen[5], Alone::Poison);
+        suspects.failed();
+        assert!(suspects.is_excused(&bad, start + 11 * SECOND));
+        assert_eq!(suspects.failed_alone(&bad, 7, start + 11 * SECOND), Alone::Poison);
+        suspects.clear(&bad);
+        assert!(!suspects.is_excused(&bad, start));
     }
 
     #[test]

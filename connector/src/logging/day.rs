@@ -15,7 +15,12 @@ impl Day {
     /// The day that `time` is in; the first one for times before it.
     pub(crate) fn of(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self(since.as_secs() / SECONDS)
+        Self::of_unix_seconds(since.as_secs())
+    }
+
+    /// The day of a time in seconds since 1970.
+    pub(crate) fn of_unix_seconds(seconds: u64) -> Self {
+        Self(seconds / SECONDS)
     }
 
     /// Year, month and day, by H. Hinnant's `civil_from_days`: years begin in March, so that the leap day is last.

@@ -93,8 +93,10 @@ fn is_module_path(logger: &str) -> bool {
         })
 }
 
-/// Libraries that log each failure of a connection as an error, without saying whose it is. Our own lines do.
-const TOLD_BY_US: [&str; 1] = ["rustls_platform_verifier"];
+/// Libraries that are never heard, because our own lines say the same, and better: one logs each failure of a connection as an
+/// error, without saying whose it is; the AWS SDK repeats the words of refusals, which may hold what was sent or signed, and
+/// lines of the profile. A name stands for all that begin with it.
+const TOLD_BY_US: [&str; 2] = ["aws_", "rustls_platform_verifier"];
 const ROOT: &str = "root";
 /// Most loggers with a level of their own: whoever can reach the management port can add them.
 pub(super) const LOGGERS_MAX: usize = 64;
@@ -121,6 +123,17 @@ mod tests {
         assert!(!targets.would_enable("hyper", &Level::INFO));
         assert!(targets.would_enable("hyper", &Level::WARN));
         assert!(!targets.would_enable("rustls_platform_verifier::verification::others", &Level::ERROR));
+    }
+
+    #[test]
+    fn what_repeats_secrets_is_not_heard_at_any_level() {
+        let targets = levels(&[("root", "trace"), ("com.aerospike.connect", "trace")]).targets();
+        for library in
+            ["aws_config::profile", "aws_smithy_runtime::client::orchestrator", "aws_sigv4::http_request"]
+        {
+            assert!(!targets.would_enable(library, &Level::ERROR), "{library}");
+        }
+        assert!(targets.would_enable("adapters::aws_lambda", &Level::TRACE));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueHint};
 
 use super::{
-    Settings, Tls,
+    Settings, Tls, TlsError,
     command::CommandError,
     workload::{BinType, KeyType, Workload},
 };
@@ -81,18 +81,9 @@ pub struct SimulateArgs {
     /// When to stop, whatever is left to do.
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     pub deadline: Duration,
-    /// Speak TLS, trusting the certificates in this PEM file.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub tls_ca: Option<PathBuf>,
-    /// Name the connector's certificate must have; by default the host of the first --to.
-    #[arg(long, value_name = "NAME", requires = "tls_ca")]
-    pub tls_name: Option<String>,
-    /// Certificate to show to the connector, PEM, for mutual TLS.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_ca", requires = "tls_key")]
-    pub tls_certificate: Option<PathBuf>,
-    /// Private key of that certificate, PEM.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_certificate")]
-    pub tls_key: Option<PathBuf>,
+    /// How to speak TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// Write what was shipped and acknowledged to this file, replacing an earlier run's.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ledger: Option<PathBuf>,
@@ -105,6 +96,34 @@ pub struct SimulateArgs {
     /// Print the report as one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How to speak TLS to a connector; clear text without any of these.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TlsArgs {
+    /// Speak TLS, trusting the certificates in this PEM file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub tls_ca: Option<PathBuf>,
+    /// Name the connector's certificate must have; by default the host of the first --to.
+    #[arg(long, value_name = "NAME", requires = "tls_ca")]
+    pub tls_name: Option<String>,
+    /// Certificate to show to the connector, PEM, for mutual TLS.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_ca", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of that certificate, PEM.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// Reads the files, for a connector at `to`, a host and a port.
+    pub(crate) fn load(&self, to: &str) -> Result<Option<Tls>, TlsError> {
+        let Some(authorities) = &self.tls_ca else { return Ok(None) };
+        let host = to.rsplit_once(':').map_or("", |(host, _)| host);
+        let name = self.tls_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
+        let identity = self.tls_certificate.as_deref().zip(self.tls_key.as_deref());
+        Tls::load(authorities, name, identity).map(Some)
+    }
 }
 
 /// Compares what `simulate --ledger` and `receive --ledger` wrote.
@@ -129,15 +148,7 @@ pub struct AccountArgs {
 impl SimulateArgs {
     /// What to simulate, last-update times beginning at `now_unix_ms`.
     pub(super) fn settings(&self, now_unix_ms: u64) -> Result<Settings, CommandError> {
-        let tls = match &self.tls_ca {
-            None => None,
-            Some(authorities) => {
-                let host = self.to.first().and_then(|to| to.rsplit_once(':')).map_or("", |(host, _)| host);
-                let name = self.tls_name.as_deref().unwrap_or_else(|| host.trim_matches(['[', ']']));
-                let identity = self.tls_certificate.as_deref().zip(self.tls_key.as_deref());
-                Some(Tls::load(authorities, name, identity)?)
-            }
-        };
+        let tls = self.tls.load(self.to.first().map_or("", String::as_str))?;
         Ok(Settings {
             instances: self.to.clone(),
             nodes: self.nodes.into(),

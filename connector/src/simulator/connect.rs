@@ -18,10 +18,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Settings, source::Source};
+use super::source::Source;
 
 /// A connection to the connector.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
@@ -103,10 +103,7 @@ pub(super) enum Dial {
 /// Connects to instance number `instance`.
 pub(super) async fn connect(source: &Source, instance: usize) -> io::Result<Box<dyn Stream>> {
     match &source.dial {
-        Dial::Network => {
-            let opening = open(&source.settings, instance);
-            tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|elapsed| Err(elapsed.into()))
-        }
+        Dial::Network => dial(&source.settings.instances[instance], source.settings.tls.as_ref()).await,
         #[cfg(test)]
         Dial::Memory(stand_ins) => {
             let (ours, theirs) = tokio::io::duplex(16 * 1024);
@@ -117,10 +114,16 @@ pub(super) async fn connect(source: &Source, instance: usize) -> io::Result<Box<
     }
 }
 
-async fn open(settings: &Settings, instance: usize) -> io::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect(settings.instances[instance].as_str()).await?;
+/// Connects to the connector at `address`, a host and a port.
+pub(crate) async fn dial(address: &str, tls: Option<&Tls>) -> io::Result<Box<dyn Stream>> {
+    let opening = open(address, tls);
+    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|elapsed| Err(elapsed.into()))
+}
+
+async fn open(address: &str, tls: Option<&Tls>) -> io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    Ok(match &settings.tls {
+    Ok(match tls {
         None => Box::new(stream),
         Some(tls) => Box::new(tls.connector.connect(tls.name.clone(), stream).await?),
     })

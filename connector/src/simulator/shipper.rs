@@ -325,7 +325,7 @@ async fn write_or_flush(write: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> 
 }
 
 /// Takes one whole answer off `input`: its result code, or that this is no answer.
-fn next_answer(input: &mut BytesMut) -> Option<Result<u8, ()>> {
+pub(crate) fn next_answer(input: &mut BytesMut) -> Option<Result<u8, ()>> {
     let header = input.first_chunk::<PROTO_BYTES>()?;
     let [2, 3, size @ ..] = *header else { return Some(Err(())) };
     let [a, b, c, d, e, f] = size;

@@ -35,6 +35,58 @@ routing: {mode: static, destination: reciever}
 }
 
 #[test]
+fn a_probe_says_what_is_missing_and_ends_with_69() {
+    let folder = Folder::with(
+        "destinations:
+  letters: {type: file, path: letters}
+  receiver: {urls: ['http://127.0.0.1:1/'], dead-letter: letters}
+format: json
+routing: {mode: static, destination: receiver}
+",
+    );
+    let probe =
+        || command(["check".as_ref(), "--probe".as_ref(), "--config".as_ref(), folder.config().as_os_str()]);
+    let output = probe();
+    assert_eq!(output.status.code(), Some(69), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    for part in [
+        "The configuration can run.",
+        "letters   ok: ",
+        "receiver  FAILED, look at the connection: ",
+        "1 of 2 ",
+    ] {
+        assert!(stdout.contains(part), "{part:?} is not in {stdout}");
+    }
+    std::fs::write(folder.config(), "destinations: {letters: {type: file, path: letters}}").unwrap();
+    let stdout = succeeded(&probe());
+    assert!(stdout.ends_with("Every destination would take records.\n"), "{stdout}");
+}
+
+#[test]
+fn an_estimate_is_printed_or_ends_with_64() {
+    let folder = Folder::with(
+        "destinations: {orders: {type: aws-lambda, function-name: orders, region: us-east-1}}
+format: json
+routing: {mode: static, destination: orders}
+",
+    );
+    let cost = |more: &[&str]| {
+        let mut process = binary();
+        process
+            .args(["cost", "--rate", "1000", "--size", "1024", "--config"])
+            .arg(folder.config())
+            .args(more);
+        process.output().unwrap()
+    };
+    let table = succeeded(&cost(&[]));
+    assert!(table.contains("$0.268") && table.contains("$705"), "{table}");
+    assert!(succeeded(&cost(&["--json"])).starts_with('{'));
+    let output = cost(&["--region", "mars-1"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(64), ""));
+    assert!(text(&output.stderr).contains("no prices of mars-1"), "{output:?}");
+}
+
+#[test]
 fn a_configuration_that_is_not_there_ends_with_64() {
     let output = command(["run", "--config", "/nowhere/connector.yml"]);
     assert_eq!(output.status.code(), Some(64));
@@ -55,8 +107,15 @@ async fn a_port_in_use_ends_with_1() {
 #[test]
 fn help_names_every_command_and_how_to_begin() {
     let help = succeeded(&command(["--help"]));
-    for part in ["run", "check", "decode", "completions", "esp-connector demo", "esp-connector run --config"]
-    {
+    for part in [
+        "run",
+        "check",
+        "decode",
+        "replay",
+        "completions",
+        "esp-connector demo",
+        "esp-connector run --config",
+    ] {
         assert!(help.contains(part), "{part:?} is not in {help}");
     }
     let run = succeeded(&command(["run", "--help"]));

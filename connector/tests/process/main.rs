@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test crate of its own")]
 
 mod commands;
+mod dead_letters;
 mod failures;
 mod harness;
 mod logs;

@@ -5,13 +5,7 @@ use std::time::Duration;
 use adapters::{Cause, ItemFailure, Outcome, Report};
 use tokio::time::Instant;
 
-use crate::harness::{Scripted, Setup, all_n_of, pause, record, record_with_digest};
-
-fn numbered(n: u32) -> Vec<u8> {
-    let mut digest = [0; 20];
-    digest[..4].copy_from_slice(&n.to_be_bytes());
-    record_with_digest(None, digest, n.into())
-}
+use crate::harness::{Scripted, Setup, all_n_of, numbered, pause, record};
 
 #[tokio::test(start_paused = true)]
 async fn a_lone_record_goes_at_once_and_those_behind_it_together() {

@@ -1,6 +1,7 @@
 //! A connection on an in-memory pipe and a target whose answers a test scripts.
 
 use std::{
+    collections::VecDeque,
     fmt,
     num::NonZeroUsize,
     sync::{
@@ -18,14 +19,17 @@ use esp_connector::{
     dead_letter::Places,
     delivered::Delivered,
     lane::{self, Lane},
-    metrics::Metrics,
+    metrics::{LaneStats, Metrics},
     recorder::Tap,
     retry::RetryPolicy,
     route::Router,
     simulator::encode::{Change, Head, Message},
     simulator::particle::Particle,
     window::Window,
-    wire::info::NodeFacts,
+    wire::{
+        ack::{Reaction, reaction},
+        info::NodeFacts,
+    },
 };
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -140,7 +144,8 @@ pub struct Setup {
     pub batching: Option<Batching>,
     pub record_ordering: Option<RecordOrdering>,
     pub format: Format,
-    /// To all targets unless something is here; they are called `target-0` and so on.
+    /// To all targets unless something is here; they are called `target-0` and so on. Records of the set `target-0` go
+    /// only there, and so on.
     pub routing: Option<Routing>,
     /// What becomes of the dead letters of each target; of all others they are given up.
     pub dead_letters: Vec<Option<DeadLetter>>,
@@ -210,6 +215,10 @@ impl Setup {
         let namespace = config.namespaces.entry("test".to_owned()).or_default();
         let skip = Sections { routing: Some(Routing::Skip), ..Sections::default() };
         namespace.sets.insert("skip".to_owned(), skip);
+        for name in &names {
+            let routing = Some(Routing::To(vec![name.clone()]));
+            namespace.sets.insert(name.clone(), Sections { routing, ..Sections::default() });
+        }
         let router = Router::new(&config, Instant::now().into_std()).unwrap();
 
         let places = Places::new(&config, router.letter_policy());
@@ -302,6 +311,82 @@ impl Peer {
         }
         codes
     }
+}
+
+/// What became of the records of a source that ships what was refused again.
+#[derive(Debug, Default)]
+pub struct Shipped {
+    /// Confirmed, in the order of the answers.
+    pub confirmed: Vec<u32>,
+    /// Refused for good.
+    pub given_up: Vec<u32>,
+    /// Answers that asked for another try.
+    pub refused: usize,
+    /// The longest that an answer took.
+    pub slowest: Duration,
+}
+
+impl Peer {
+    /// Ships the records numbered `numbers`, `in_flight` at a time and those that are refused again and again, until all
+    /// are answered for good or `time` is over. `bytes` makes a record of its number.
+    pub async fn ship(
+        &mut self,
+        numbers: impl IntoIterator<Item = u32>,
+        in_flight: usize,
+        time: Duration,
+        bytes: impl Fn(u32) -> Vec<u8>,
+    ) -> Shipped {
+        let (mut sent, mut again) = (VecDeque::new(), VecDeque::new());
+        let (start, mut numbers, mut shipped) = (Instant::now(), numbers.into_iter(), Shipped::default());
+        loop {
+            while sent.len() < in_flight
+                && let Some(number) = again.pop_front().or_else(|| numbers.next())
+            {
+                self.send(&bytes(number)).await;
+                sent.push_back((number, Instant::now()));
+            }
+            let Some((number, at)) = sent.pop_front() else { return shipped };
+            let left = time.saturating_sub(start.elapsed());
+            let Ok(code) = tokio::time::timeout(left, self.ack()).await else { return shipped };
+            shipped.slowest = shipped.slowest.max(at.elapsed());
+            match reaction(code) {
+                Reaction::Complete => shipped.confirmed.push(number),
+                Reaction::Retry => {
+                    shipped.refused += 1;
+                    again.push_back(number);
+                }
+                Reaction::Abandon => shipped.given_up.push(number),
+            }
+        }
+    }
+
+    /// Records of a lane that no retry can help, each time that they came.
+    pub fn dead_letters(&self, lane: usize) -> u64 {
+        let letters = &self.stats(lane).letters;
+        letters.sent.total() + letters.held.total() + letters.dropped.total()
+    }
+
+    /// The numbers of a lane.
+    pub fn stats(&self, lane: usize) -> &LaneStats {
+        self.shared.lanes[lane].stats()
+    }
+}
+
+/// The record of a number, all of them different.
+pub fn numbered(n: u32) -> Vec<u8> {
+    numbered_in(None, n)
+}
+
+/// The same, in a set.
+pub fn numbered_in(set: Option<&str>, n: u32) -> Vec<u8> {
+    record_with_digest(set, digest_of(n), n.into())
+}
+
+/// Its digest.
+pub fn digest_of(n: u32) -> [u8; 20] {
+    let mut digest = [0; 20];
+    digest[..4].copy_from_slice(&n.to_be_bytes());
+    digest
 }
 
 /// A record of namespace `test` with digest 20 × `key` and bin `n`.

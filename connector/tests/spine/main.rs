@@ -4,8 +4,14 @@
 
 mod acks;
 mod batches;
+mod breaker;
+mod dead_letters;
 mod formats;
 mod harness;
 mod order;
 mod ordering;
 mod overload;
+mod partial;
+mod partial_success;
+mod poison;
+mod throttling;

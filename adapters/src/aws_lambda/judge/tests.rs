@@ -51,7 +51,9 @@ fn errors_of_the_api() {
         (400, "IncompleteSignatureException", Class::Credentials, Cause::Unauthorized),
         // Not known by name, or nameless: the status speaks.
         (503, "SomethingNewException", Class::Transient, Cause::Overloaded),
-        (400, "", Class::Record, Cause::Status(400)),
+        (400, "", Class::Hold, Cause::Status(400)),
+        (400, "SomethingNewException", Class::Hold, Cause::Status(400)),
+        (413, "", Class::Record, Cause::TooLarge),
         (403, "", Class::Hold, Cause::Status(403)),
         (502, "", Class::Transient, Cause::Status(502)),
         (301, "", Class::Hold, Cause::Status(301)),

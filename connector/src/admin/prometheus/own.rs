@@ -83,6 +83,7 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
     }
     tls(page, view);
     ordering(page, view);
+    partial_success(page, view);
     histogram(
         page,
         "esp_connector_record_duration_seconds",
@@ -125,6 +126,24 @@ fn ordering(page: &mut Page, view: &View) {
         Kind::Counter,
         "Last-update times forgotten before their time, to make room: raise lut-cache-max-records.",
         view.lut_caches.iter().map(|cache| cache.forgotten()).sum::<u64>(),
+    );
+}
+
+/// Unless it is turned off.
+fn partial_success(page: &mut Page, view: &View) {
+    let Some(delivered) = &view.delivered else { return };
+    page.single(
+        "esp_connector_partial_success_records",
+        Kind::Gauge,
+        "Records that some of their destinations have and others not yet, remembered until XDR ships them again.",
+        delivered.len() as u64,
+    );
+    page.single(
+        "esp_connector_partial_success_forgotten_total",
+        Kind::Counter,
+        "Records of partial success forgotten to make room, so that they go everywhere again: raise \
+         remember-partial-success.",
+        delivered.forgotten(),
     );
 }
 

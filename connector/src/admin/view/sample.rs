@@ -128,6 +128,7 @@ pub(crate) fn sample_view(cluster_name: &str) -> View {
         ready: Arc::new(|| Readiness::Ready),
         tls: Vec::new(),
         lut_caches: Vec::new(),
+        delivered: None,
         logs: LogHandle::detached(),
     }
 }

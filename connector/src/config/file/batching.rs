@@ -30,6 +30,18 @@ pub(crate) struct Batching {
     pub(crate) batch_interval: NonZeroU64,
 }
 
+impl Default for Batching {
+    fn default() -> Self {
+        Self {
+            enabled: yes(),
+            body: None,
+            max_records: max_records(),
+            max_bytes: max_bytes(),
+            batch_interval: batch_interval(),
+        }
+    }
+}
+
 /// How records are put together.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -17,13 +17,25 @@ impl Meaning<'_> {
             );
             self.warn(&join(path, "batch-interval"), message);
         }
-        Batching {
+        file.into()
+    }
+}
+
+impl From<file::Batching> for Batching {
+    fn from(file: file::Batching) -> Self {
+        Self {
             enabled: file.enabled,
             body: file.body.map(BatchBody::from),
             max_records: file.max_records,
             max_bytes: file.max_bytes,
-            interval: Duration::from_millis(interval_ms),
+            interval: Duration::from_millis(file.batch_interval.get()),
         }
+    }
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        file::Batching::default().into()
     }
 }
 

@@ -4,7 +4,7 @@ use std::{mem, net::IpAddr};
 
 use adapters::{
     TargetConfig, aws_alb, aws_lambda,
-    aws_lambda::{InvocationType, PayloadShape},
+    aws_lambda::InvocationType,
     http::{Compression, HeaderValue},
     token,
 };
@@ -92,6 +92,16 @@ impl Meaning<'_> {
         }
         match target {
             TargetConfig::AwsLambda(lambda) => self.lambda(path, node, lambda),
+            TargetConfig::GcpFunctions(gcp) if gcp.audience.is_none() => {
+                let own = |url: &String| {
+                    [".run.app", ".cloudfunctions.net"].iter().any(|end| host(url).ends_with(end))
+                };
+                if !gcp.http.urls.iter().all(own) {
+                    let message = "tokens are made out to this address, which is none of Google's own: the service takes them \
+                                   where that is one of its custom audiences; otherwise set `audience` to its run.app URL";
+                    self.note(&join(path, "urls"), message);
+                }
+            }
             TargetConfig::AwsAlb(alb) => {
                 let certificate = alb.http.tls.as_ref().is_some_and(|tls| tls.certificate_file.is_some());
                 if alb.token.is_none() && !certificate {
@@ -122,17 +132,6 @@ impl Meaning<'_> {
                 );
             }
         }
-        if lambda.payload == PayloadShape::Raw {
-            if lambda.compression != Compression::None {
-                let message = "with `payload: raw` the body has to be JSON, and compressed it is not; leave one of them out";
-                self.problem(&join(path, "compression"), message);
-            }
-            if !lambda.headers.is_empty() {
-                let message =
-                    "has no effect with `payload: raw`: headers are part of the event, and there is none";
-                self.warn(&join(path, "headers"), message);
-            }
-        }
     }
 
     /// Who reads along where there is no TLS.
@@ -156,9 +155,7 @@ impl Meaning<'_> {
                 .collect(),
         };
         for (place, url) in urls {
-            if url.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://"))
-                && !is_loopback(&url[7..])
-            {
+            if url.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://")) && !is_loopback(url) {
                 let message =
                     format!("{what} go in clear text, for everyone on the way to read; write `https://`");
                 self.warn(&place, message);
@@ -191,13 +188,19 @@ impl Meaning<'_> {
     }
 }
 
-/// Whether what stands after the scheme of a URL names this machine.
-fn is_loopback(rest: &str) -> bool {
+/// The host of a URL, without the port.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
+    match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
-    };
+    }
+}
+
+/// Whether a URL names this machine.
+fn is_loopback(url: &str) -> bool {
+    let host = host(url);
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
@@ -207,7 +210,13 @@ mod tests {
 
     #[test]
     fn loopback_is_told_from_the_rest() {
-        for here in ["localhost", "LOCALHOST:80/x", "127.0.0.1:9/", "127.9.9.9?x", "[::1]:8080/"] {
+        for here in [
+            "http://localhost",
+            "LOCALHOST:80/x",
+            "127.0.0.1:9/",
+            "http://127.9.9.9?x",
+            "https://[::1]:8080/",
+        ] {
             assert!(is_loopback(here), "{here}");
         }
         for far in

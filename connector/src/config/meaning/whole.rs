@@ -6,6 +6,7 @@ use adapters::{TargetConfig, aws_lambda::PayloadShape};
 
 use super::Meaning;
 use crate::config::{AvroEncoding, BatchBody, Config, Effective, Format, Scope, problem::join};
+use crate::cost;
 
 impl Meaning<'_> {
     /// Looks at every kind of record that the configuration tells apart.
@@ -34,8 +35,31 @@ impl Meaning<'_> {
                            nowhere; add `routing: {mode: static, destination: …}`";
             self.findings.warn(0, "", message);
         } else {
+            self.alone(config);
             for name in self.names.difference(&self.used).cloned().collect::<Vec<_>>() {
                 self.warn(&join("destinations", &name), "no route names it");
+            }
+        }
+    }
+
+    /// Where a record is a call, and calls are what is billed.
+    fn alone(&mut self, config: &Config) {
+        let mut told = BTreeSet::new();
+        for scope in config.scopes() {
+            let effective = config.effective(scope);
+            if effective.batching.is_some_and(|batching| batching.enabled && batching.max_records.get() > 1) {
+                continue;
+            }
+            for name in effective.destinations().into_iter().filter(|name| told.insert(name.to_owned())) {
+                let Some(destination) = config.destinations.get(name) else { continue };
+                let Some((alone, by_hundred)) = cost::alone_and_by_hundred(&destination.target) else {
+                    continue;
+                };
+                let message = format!(
+                    "gets {scope} in a call for each record: about {alone} for a million of 1 KB, and {by_hundred} with 100 in a \
+                     call (`batching: {{max-records: 100}}`); `esp-connector cost` works out yours"
+                );
+                self.note(&join("destinations", name), message);
             }
         }
     }
@@ -66,7 +90,7 @@ fn unfit_body(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> O
         _ => return None,
     };
     let section = config.section_path(scope, "batching", |sections| sections.batching.is_some())?;
-    let message = format!("the format of {} is {format}, {why}; leave `body` out", words(scope));
+    let message = format!("the format of {} is {format}, {why}; leave `body` out", scope);
     Some((join(&section, "body"), message))
 }
 
@@ -88,20 +112,7 @@ fn no_json(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Opti
     let message = format!(
         "Lambda takes nothing but one JSON text as it is, and {} go there as {what}; write `payload: event`, which wraps \
          anything",
-        words(scope)
+        scope
     );
     Some((join(&join("destinations", name), "payload"), message))
-}
-
-/// The records of a scope.
-fn words(scope: Scope<'_>) -> String {
-    let mut words = match (scope.namespace, scope.set) {
-        (Some(namespace), Some(set)) => format!("set {namespace}.{set}"),
-        (Some(namespace), None) => format!("namespace {namespace}"),
-        _ => "all other records".to_owned(),
-    };
-    if let Some(port) = scope.port {
-        words.push_str(&format!(" from port {port}"));
-    }
-    words
 }

@@ -273,7 +273,7 @@ impl Model {
             (0..calls).for_each(|_| self.call());
         }
         self.steps += 1;
-        if self.steps % 500 == 0 {
+        if self.steps.is_multiple_of(500) {
             self.refuse_what_waits();
         }
         for worker in 0..self.workers.len() {

@@ -136,5 +136,5 @@ fn that_a_destination_gets_less_and_more_again_is_told() {
     ]) {
         assert!(line.contains(part), "{part}: {lines:#?}");
     }
-    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_eq!(lines.len(), 4, "{lines:#?}");
 }

@@ -47,7 +47,7 @@ pub(crate) const KINDS: [Kind; 7] = [
         schema: aws_http::Config::json_schema,
         read: |value| read(value).map(TargetConfig::AwsApiGateway),
         http_of_a_cloud: true,
-        own_defaults: &[("service", "`execute-api`"), ("max-request-bytes", "4 MB")],
+        own_defaults: &[("service", "`execute-api`"), ("max-request-bytes", "4194304")],
         instead: &[NO_KEYS, NO_FUNCTION_BY_URL],
     },
     Kind {
@@ -56,7 +56,7 @@ pub(crate) const KINDS: [Kind; 7] = [
         schema: aws_http::Config::json_schema,
         read: |value| read(value).map(TargetConfig::AwsFunctionUrl),
         http_of_a_cloud: true,
-        own_defaults: &[("service", "`lambda`"), ("max-request-bytes", "4 MB")],
+        own_defaults: &[("service", "`lambda`"), ("max-request-bytes", "4194304")],
         instead: &[NO_KEYS, NO_FUNCTION_BY_URL],
     },
     Kind {
@@ -65,7 +65,7 @@ pub(crate) const KINDS: [Kind; 7] = [
         schema: aws_alb::Config::json_schema,
         read: |value| read(value).map(TargetConfig::AwsAlb),
         http_of_a_cloud: true,
-        own_defaults: &[("max-request-bytes", "900 KB")],
+        own_defaults: &[("max-request-bytes", "921600")],
         instead: &[
             NO_KEYS,
             NO_FUNCTION_BY_URL,
@@ -81,7 +81,7 @@ pub(crate) const KINDS: [Kind; 7] = [
         schema: aws_lambda::Config::json_schema,
         read: |value| read(value).map(TargetConfig::AwsLambda),
         http_of_a_cloud: false,
-        own_defaults: &[("max-request-bytes", "4 MB; 900 KB with `Event`")],
+        own_defaults: &[("max-request-bytes", "4194304; 900000 with `Event`")],
         instead: &[
             NO_KEYS,
             &[(
@@ -104,7 +104,7 @@ pub(crate) const KINDS: [Kind; 7] = [
         schema: gcp_functions::Config::json_schema,
         read: |value| read(value).map(TargetConfig::GcpFunctions),
         http_of_a_cloud: true,
-        own_defaults: &[],
+        own_defaults: &[("max-request-bytes", "10000000")],
         instead: &[
             NO_KEY_FILE,
             &[
@@ -267,6 +267,37 @@ mod tests {
         assert!(!alb.http.partial_response);
         // One who writes the section wants probes.
         assert!(alb.http.health_check.enabled);
+    }
+
+    #[test]
+    fn limits_in_the_reference_are_those_of_the_adapters() {
+        let mut checked = 0;
+        for kind in &KINDS {
+            let Some((_, words)) = kind.own_defaults.iter().find(|(key, _)| *key == "max-request-bytes")
+            else {
+                continue;
+            };
+            let own = if kind.name == "aws-lambda" {
+                json!({ "function-name": "f" })
+            } else {
+                json!({ "urls": ["http://127.0.0.1:1/"] })
+            };
+            let limit = |own: Value| {
+                settings(kind.name, own)
+                    .build("limit")
+                    .unwrap()
+                    .body_bytes_max("application/json")
+                    .to_string()
+            };
+            let mut found = limit(own.clone());
+            if kind.name == "aws-lambda" {
+                let queued = json!({ "function-name": "f", "invocation-type": "Event" });
+                found = format!("{found}; {} with `Event`", limit(queued));
+            }
+            assert_eq!(found, *words, "{}", kind.name);
+            checked += 1;
+        }
+        assert_eq!(checked, 5);
     }
 
     #[test]

@@ -1,0 +1,6 @@
+//! Every AWS target end to end: a simulated source, the connector as a process, a front that checks signatures and
+//! permissions, a real `bootstrap` behind it, SQS; and everything that goes wrong on the way.
+
+mod delivery;
+mod scene;
+mod secrets;
