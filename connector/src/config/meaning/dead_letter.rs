@@ -1,5 +1,7 @@
 //! The meaning of `dead-letter`: where records go that a destination does not take.
 
+use std::collections::BTreeSet;
+
 use super::Meaning;
 use crate::config::{Config, DeadLetter, problem::join};
 
@@ -36,18 +38,23 @@ impl Meaning<'_> {
         Some(DeadLetter::To(place.to_owned()))
     }
 
-    /// A place for dead letters has none itself: a letter that went on from place to place would end nowhere.
+    /// A dead letter does not go on from place to place: one that its place does not take is held.
     pub(super) fn chains(&mut self, config: &Config) {
-        for (name, destination) in &config.destinations {
-            let Some(DeadLetter::To(place)) = &destination.dead_letter else { continue };
-            let Some(place_settings) = config.destinations.get(place) else { continue };
-            if place_settings.dead_letter.is_some() {
-                let path = join(&join("destinations", place), "dead-letter");
-                let message = format!(
-                    "`{place}` takes the dead letters of `{name}` and can have none itself: what it does not take is held; \
-                     leave this out, or give `{name}` another place"
-                );
-                self.problem(&path, message);
+        let routed: BTreeSet<&str> =
+            config.scopes().flat_map(|scope| config.effective(scope).destinations()).collect();
+        let places: BTreeSet<&String> = config
+            .destinations
+            .values()
+            .filter_map(|destination| match &destination.dead_letter {
+                Some(DeadLetter::To(place)) => Some(place),
+                Some(DeadLetter::Drop) | None => None,
+            })
+            .collect();
+        for place in places.into_iter().filter(|place| !routed.contains(place.as_str())) {
+            if config.destinations.get(place).is_some_and(|place| place.dead_letter.is_some()) {
+                let message =
+                    "has no effect: no route comes here, and a dead letter that is not taken here is held";
+                self.warn(&join(&join("destinations", place), "dead-letter"), message);
             }
         }
     }
