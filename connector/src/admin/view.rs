@@ -31,7 +31,7 @@ pub struct View {
     pub window: Arc<dyn Fn() -> WindowGauge + Send + Sync>,
     /// Every lane with its target. A name that occurs twice is shown as one destination.
     pub destinations: Vec<DestinationView>,
-    /// Whether records would be taken now, as far as the connector itself is concerned. See [`View::readiness`].
+    /// Whether records would be taken now, as far as the connector itself is concerned. See `View::readiness`.
     pub ready: Arc<dyn Fn() -> Readiness + Send + Sync>,
     /// Listeners with TLS.
     pub tls: Vec<Arc<Acceptor>>,
