@@ -1,11 +1,14 @@
 //! Sections of the configuration as their effect on what arrives: routing by value, transforms, batches, order,
 //! formats, and which level counts.
 
+use std::net::SocketAddr;
+
 use esp_connector::simulator::particle::Particle;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
-    harness::{Folder, Process, service},
+    harness::{Folder, Process, WITHIN, get, service},
     receiver::{Receiver, Request},
     xdr_client::{Ack, XdrClient, delete, version, write},
 };
@@ -31,6 +34,18 @@ async fn ship(source: &mut XdrClient, messages: &[Vec<u8>]) {
     for _ in messages {
         assert_eq!(source.ack().await.unwrap(), Ack::OK);
     }
+}
+
+/// Waits until `count` records wait to be sent to `destination`.
+async fn queued(manage: SocketAddr, destination: &str, count: usize) {
+    let (label, value) = (format!("destination=\"{destination}\""), format!(" {count}"));
+    let is_it = |line: &str| {
+        line.starts_with("esp_connector_lane_queued_records{")
+            && line.contains(&label)
+            && line.ends_with(&value)
+    };
+    let shown = async { while !get(manage, "/metrics").await.unwrap().1.lines().any(is_it) {} };
+    timeout(WITHIN, shown).await.unwrap_or_else(|_| panic!("never {count} queued for {destination}"));
 }
 
 /// Path and key of every confirmed request, in the order of the keys.
@@ -148,19 +163,21 @@ namespaces:
       lines: {batching: {body: ndjson}}
       single: {batching: {enabled: false}}
 ";
-    let (_process, mut source, _folder) = start(&receiver, &format!("{FLAT}{sections}")).await;
+    let (mut process, mut source, _folder) = start(&receiver, &format!("{FLAT}{sections}")).await;
+    let manage = process.address("listening for management").await;
     let n = || [("n", Particle::Integer(1))];
     let each = |set: &'static str| (1..=6).map(move |key| write(set, key, &n()));
-    for (set, requests) in [("arrays", 4), ("lines", 2), ("single", 6)] {
+    // Two arrays are full, and go at once; only what fills no request waits.
+    for (set, requests, at_once, waiting) in [("arrays", 4, 3, 1), ("lines", 2, 1, 5), ("single", 6, 6, 0)] {
         let before = receiver.confirmed().len();
         let messages: Vec<_> = each(set).collect();
         // The first goes alone, and holds the others back.
         source.send(&messages[0]).await.unwrap();
         receiver.arrived(before + 1).await;
         source.send(&messages[1..].concat()).await.unwrap();
-        if set == "single" {
-            receiver.arrived(before + 6).await;
-        }
+        // Else the answer to the first might come before the connector has read the others.
+        receiver.arrived(before + at_once).await;
+        queued(manage, "a", waiting).await;
         receiver.let_pass(requests);
         for _ in 0..6 {
             assert_eq!(source.ack().await.unwrap(), Ack::OK);
