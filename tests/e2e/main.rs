@@ -15,4 +15,5 @@ mod roundtrip;
 mod sender;
 mod sigv4;
 mod tidy;
+mod tokens;
 mod vendor_options;
