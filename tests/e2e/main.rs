@@ -7,6 +7,7 @@ mod client;
 mod documents;
 mod envoy;
 mod formats;
+mod getting_started;
 mod google;
 mod issuer;
 mod partial_failures;
