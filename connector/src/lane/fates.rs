@@ -152,7 +152,9 @@ pub(super) fn may_be_poison(class: Class, cause: Cause) -> bool {
             | Cause::Malformed
             | Cause::Status(_)
             | Cause::Overloaded => true,
-            Cause::Unreachable | Cause::Unauthorized | Cause::TooLarge | Cause::Shutdown => false,
+            Cause::Unreachable | Cause::Storage | Cause::Unauthorized | Cause::TooLarge | Cause::Shutdown => {
+                false
+            }
         }
 }
 

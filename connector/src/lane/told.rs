@@ -184,6 +184,11 @@ pub(crate) fn what_to_do(class: Class, status: Option<u16>) -> Option<&'static s
         (Class::Hold, Some(404 | 410 | 421)) => {
             Some("the destination does not exist at this address: correct the address, or create it")
         }
+        // No answer, so no receiver: a disk, or what was not even sent.
+        (Class::Hold, None) => Some(
+            "the destination cannot be used as it is set: its own line in the log says why; correct the settings, or the \
+             permission or place they ask for",
+        ),
         (Class::Hold, _) => {
             Some("the destination takes nothing in this way: correct its settings, or the consumer")
         }
@@ -195,9 +200,12 @@ pub(crate) fn what_to_do(class: Class, status: Option<u16>) -> Option<&'static s
 fn is_about_the_record(cause: Cause) -> bool {
     match cause {
         Cause::Status(_) | Cause::TooLarge | Cause::FunctionError | Cause::Malformed => true,
-        Cause::Timeout | Cause::Unreachable | Cause::Overloaded | Cause::Unauthorized | Cause::Shutdown => {
-            false
-        }
+        Cause::Timeout
+        | Cause::Unreachable
+        | Cause::Storage
+        | Cause::Overloaded
+        | Cause::Unauthorized
+        | Cause::Shutdown => false,
     }
 }
 
