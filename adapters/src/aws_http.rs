@@ -8,7 +8,6 @@ use std::{sync::Arc, time::SystemTime};
 use ::http::{HeaderName, Uri, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tracing::warn;
 
 use self::signer::Signer;
 use crate::{
@@ -83,9 +82,6 @@ pub(crate) fn build(name: &str, kind: Kind, config: Config) -> Result<Http, Buil
         if !http.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
             check_region(url, whose.region.as_deref())?;
         }
-        if !url::is_https(url) && !is_local(url) {
-            warn!(destination = name, "requests are signed, but not encrypted: the URL is http");
-        }
     }
     for (name, value) in &statics {
         let refuse =
@@ -119,11 +115,6 @@ fn check_region(url: &Uri, region: Option<&str>) -> Result<(), BuildError> {
         )),
         _ => Ok(()),
     }
-}
-
-fn is_local(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "[::1]"
 }
 
 /// Well under the 6 MB of the event that a function gets, which the limits of both kinds come down to.

@@ -108,13 +108,6 @@ impl AwsLambda {
             return Err(problem("max-request-bytes", &most));
         }
         let whose = regional(config.credentials, &function)?;
-        if config.invocation_type == InvocationType::Event {
-            warn!(
-                destination = name,
-                "invocation-type Event: records are acknowledged before the function has seen them, in no order, and what \
-                 it does not process is up to its own dead-letter queue"
-            );
-        }
         let content_type = statics.iter().find(|(name, _)| *name == ::http::header::CONTENT_TYPE);
         Ok(Self {
             destination: name.to_owned(),
