@@ -23,7 +23,8 @@ mod source;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
-    /// Region of the service; that of the environment or the profile when absent.
+    /// Region of the service. When absent, the first of: that in the host name of the URL or in the ARN of the function, `AWS_REGION`,
+    /// the profile, the instance.
     #[serde(default)]
     pub region: Option<String>,
     /// Profile of the AWS configuration files.
