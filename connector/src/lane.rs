@@ -323,6 +323,11 @@ impl Lane {
             let (calls, refused, wake_at) = {
                 let now = now();
                 let mut state = self.lock();
+                if state.turns.gate.waits_for_credentials()
+                    && let Some(age) = self.target.access().and_then(|access| access.age)
+                {
+                    state.turns.gate.renewed(age, now);
+                }
                 let (calls, refused) = state.tick(now);
                 self.gauge_destination(&state, now);
                 (calls, refused, state.wake_at)
