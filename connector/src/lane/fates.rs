@@ -152,8 +152,16 @@ pub(super) fn may_be_poison(class: Class, cause: Cause) -> bool {
             | Cause::Malformed
             | Cause::Status(_)
             | Cause::Overloaded => true,
-            Cause::Unreachable | Cause::Unauthorized | Cause::TooLarge | Cause::Shutdown => false,
+            Cause::Unreachable | Cause::Storage | Cause::Unauthorized | Cause::TooLarge | Cause::Shutdown => {
+                false
+            }
         }
+}
+
+/// Whether a failure that [`may_be_poison`] may as well be that of whoever stands before the consumer, and then is about
+/// no record: a gateway without a consumer that is free answers like one whose consumer failed.
+pub(super) fn may_be_of_gateway(cause: Cause) -> bool {
+    matches!(cause, Cause::Status(502 | 520..=530) | Cause::Overloaded | Cause::Timeout)
 }
 
 #[cfg(test)]

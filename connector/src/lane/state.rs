@@ -15,7 +15,7 @@ use std::time::Instant;
 use adapters::{Cause, Class, Outcome, Report};
 
 use super::{
-    fates::{About, Fate, Fates, may_be_poison},
+    fates::{About, Fate, Fates, may_be_of_gateway, may_be_poison},
     gate::{Change, Gate, Sign},
     job::Job,
     queue::Queue,
@@ -246,6 +246,7 @@ impl State {
         let left_alone = matches!(class, Class::Throttled | Class::Credentials | Class::Hold);
         let enough = self.failing.no_coincidence().max(self.named.no_coincidence());
         let enough = enough.max(self.rules.retry.attempts_max);
+        let by_gateway = may_be_of_gateway(cause);
         let known = !suspects.is_empty() && suspects.is_suspected(&job.record);
         if !may_be_poison(class, cause) || troubled && !known {
             return Verdict::Retry(cause, troubled || left_alone);
@@ -256,10 +257,10 @@ impl State {
                 return if split { Verdict::Split } else { Verdict::Retry(cause, troubled) };
             }
             About::Named if self.named.is_the_rule() => Alone::Seldom,
-            About::Named => suspects.failed_alone(&job.record, enough, now),
+            About::Named => suspects.failed_alone(&job.record, enough, by_gateway, now),
             About::Alone if suspects.blame(&job.record, now) => {
                 suspects.isolate(&job.record, now);
-                suspects.failed_alone(&job.record, enough, now)
+                suspects.failed_alone(&job.record, enough, by_gateway, now)
             }
             About::Alone => Alone::Seldom,
         };

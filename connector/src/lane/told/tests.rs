@@ -117,6 +117,28 @@ fn what_needs_an_operator_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
+fn one_class_does_not_hide_another() {
+    let told = Told::default();
+    let start = Instant::now();
+    let lines = logged(|| {
+        for seconds in [0, 1] {
+            let now = start + Duration::from_secs(seconds);
+            for (class, status) in [(Class::Credentials, Some(401)), (Class::Hold, Some(403))] {
+                told.ended("orders", class, status, false, now);
+                told.changed("orders", Change::Shut(Duration::from_secs(1)), class, status, now);
+            }
+            told.split("orders", 3, Class::Record, Some(400), now);
+            told.split("orders", 3, Class::Transient, Some(500), now);
+        }
+    });
+    for class in ["credentials", "hold"] {
+        let of_class = lines.iter().filter(|line| line.contains(&format!("class=\"{class}\"")));
+        assert_eq!(of_class.count(), 2, "{class}: {lines:#?}");
+    }
+    assert_eq!(lines.len(), 6, "{lines:#?}");
+}
+
+#[test]
 fn that_a_destination_gets_less_and_more_again_is_told() {
     let told = Told::default();
     let now = Instant::now();
