@@ -8,7 +8,7 @@
 //! | transient | back off, a few times; the third time in halves | the breaker counts |
 //! | throttled | back off | left alone as long as it asks; half as many requests at once |
 //! | credentials, hold | refused for now, slowly | the breaker opens soon; not ready |
-//! | record | in halves, at once; one alone is refused for good | works |
+//! | record | in halves, at once; one alone is refused for good | works; after a hundred in a row with nothing delivered, as hold |
 
 use std::time::Instant;
 
@@ -132,7 +132,10 @@ impl State {
         now: Instant,
         jitter: f64,
     ) -> Concluded<'r> {
-        let fates = Fates::new(report, batch);
+        let mut fates = Fates::new(report, batch);
+        if self.turns.queue.suspects().are_all_refused() {
+            fates.hold();
+        }
         let (count, delivered, retryable) = (batch.len(), fates.delivered(), fates.retryable());
         let held = self.turns.queue.held();
         let sign = self.sign(&fates, batch, now);
