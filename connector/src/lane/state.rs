@@ -48,6 +48,8 @@ pub(super) struct Rules {
     pub(super) retry: RetryPolicy,
     /// Whether a record is given up that nobody refused but that fails again and again while others pass.
     pub(super) poison: bool,
+    /// Whether it then goes elsewhere, and does not come again as it is.
+    pub(super) buried: bool,
 }
 
 /// What a request's end comes to.
@@ -268,7 +270,12 @@ impl State {
             About::Alone => Alone::Seldom,
         };
         match alone {
-            Alone::Poison if self.rules.poison => Verdict::Settle(End::Poison { cause, reason }),
+            Alone::Poison if self.rules.poison => {
+                if self.rules.buried {
+                    suspects.settled(&job.record, now);
+                }
+                Verdict::Settle(End::Poison { cause, reason })
+            }
             Alone::Seldom => Verdict::Retry(cause, troubled),
             Alone::Often | Alone::Poison => Verdict::Retry(cause, true),
         }

@@ -166,6 +166,13 @@ impl Suspects {
         }
     }
 
+    /// What was held against a record is settled: whatever comes of it next is another version. It still goes alone.
+    pub(super) fn settled(&mut self, record: &RecordId, now: Instant) {
+        if let Some(suspicion) = self.records.get_mut(record) {
+            (suspicion.alone, suspicion.convicted, suspicion.since) = (0, false, now);
+        }
+    }
+
     /// A request with this record failed as a whole, and may have failed because of it. Whether it is suspected now.
     pub(super) fn blame(&mut self, record: &RecordId, now: Instant) -> bool {
         self.entry(record, now).is_some_and(|suspicion| {

@@ -2,7 +2,10 @@
 
 use std::{
     io::Write as _,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -110,6 +113,49 @@ async fn a_destination_that_refuses_everything_holds_and_does_not_fill_the_dead_
         let buried = letters.seen().len();
         assert!((100..150).contains(&buried), "{buried} dead letters");
     }
+}
+
+/// What was found out of one version says nothing of the next.
+#[tokio::test(start_paused = true)]
+async fn a_later_version_of_a_dead_letter_is_innocent() {
+    let outage = Arc::new(AtomicBool::new(false));
+    let target = Scripted::reporting(4, {
+        let outage = Arc::clone(&outage);
+        move |body, _| {
+            let fails = outage.load(Relaxed) || body.contains("\"n\":666");
+            async move {
+                pause(10).await;
+                if fails {
+                    Report::failed(Class::Transient, Cause::FunctionError)
+                } else {
+                    Report::delivered(Some(200))
+                }
+            }
+        }
+    });
+    let letters = taking();
+    let mut setup = two([target, letters.clone()]);
+    setup.attempts_max = 5;
+    let mut peer = setup.start();
+    let start = Instant::now();
+    loop {
+        peer.send(&record(1, 1)).await;
+        peer.send(&record(7, 666)).await;
+        let codes = peer.acks(2).await;
+        assert_eq!(codes[0], 0);
+        if codes[1] == 0 {
+            break;
+        }
+        assert!(start.elapsed().as_secs() < 60, "it fails again and again while others pass");
+    }
+    assert_eq!(letters.seen().len(), 1);
+    outage.store(true, Relaxed);
+    peer.send(&record(7, 8)).await;
+    assert_ne!(peer.ack().await, 0, "everything fails");
+    outage.store(false, Relaxed);
+    peer.send(&record(7, 9)).await;
+    assert_eq!(peer.ack().await, 0);
+    assert_eq!(letters.seen().len(), 1, "the new versions are sound");
 }
 
 /// As long as others pass, however many there are.
