@@ -111,6 +111,7 @@ impl Lane {
             retry: limits.retry,
             // Nothing is thrown away on a suspicion.
             poison: !dead_letters.gives_up(),
+            buried: dead_letters.keeps_originals(),
         };
         let letters = Arc::clone(dead_letters.stats());
         let queue = Queue::new(Arc::clone(&policies), now);

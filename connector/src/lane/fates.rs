@@ -65,6 +65,13 @@ impl<'r> Fates<'r> {
         Self { each, records: batch.len(), class, retry_after: report.retry_after }
     }
 
+    /// Takes a refusal of the whole request for one of the destination, whatever was sent: no record is at fault.
+    pub(super) fn hold(&mut self) {
+        if let Each::All(Outcome::Rejected(cause)) = self.each {
+            (self.each, self.class) = (Each::All(Outcome::Retryable(cause)), Class::Hold);
+        }
+    }
+
     /// The fates, in the order of the request.
     pub(super) fn iter(&self) -> impl Iterator<Item = Fate<'r>> {
         let mut next_named = match &self.each {

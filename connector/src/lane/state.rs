@@ -8,7 +8,7 @@
 //! | transient | back off, a few times; the third time in halves | the breaker counts |
 //! | throttled | back off | left alone as long as it asks; half as many requests at once |
 //! | credentials, hold | refused for now, slowly | the breaker opens soon; not ready |
-//! | record | in halves, at once; one alone is refused for good | works |
+//! | record | in halves, at once; one alone is refused for good | works; after a hundred in a row with nothing delivered, as hold |
 
 use std::time::Instant;
 
@@ -48,6 +48,8 @@ pub(super) struct Rules {
     pub(super) retry: RetryPolicy,
     /// Whether a record is given up that nobody refused but that fails again and again while others pass.
     pub(super) poison: bool,
+    /// Whether it then goes elsewhere, and does not come again as it is.
+    pub(super) buried: bool,
 }
 
 /// What a request's end comes to.
@@ -132,7 +134,10 @@ impl State {
         now: Instant,
         jitter: f64,
     ) -> Concluded<'r> {
-        let fates = Fates::new(report, batch);
+        let mut fates = Fates::new(report, batch);
+        if self.turns.queue.suspects().are_all_refused() {
+            fates.hold();
+        }
         let (count, delivered, retryable) = (batch.len(), fates.delivered(), fates.retryable());
         let held = self.turns.queue.held();
         let sign = self.sign(&fates, batch, now);
@@ -265,7 +270,12 @@ impl State {
             About::Alone => Alone::Seldom,
         };
         match alone {
-            Alone::Poison if self.rules.poison => Verdict::Settle(End::Poison { cause, reason }),
+            Alone::Poison if self.rules.poison => {
+                if self.rules.buried {
+                    suspects.settled(&job.record, now);
+                }
+                Verdict::Settle(End::Poison { cause, reason })
+            }
             Alone::Seldom => Verdict::Retry(cause, troubled),
             Alone::Often | Alone::Poison => Verdict::Retry(cause, true),
         }

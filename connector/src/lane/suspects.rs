@@ -32,6 +32,10 @@ const WORKS_FOR: Duration = Duration::from_secs(10);
 /// many in a row are once in a thousand million.
 const GATEWAY_ALONE_MIN: u32 = 30;
 
+/// So many records refused or failed alone, with nothing delivered in between, are not about records: a wrong address, or a
+/// consumer that takes nothing any more.
+const REFUSED_IN_A_ROW_MAX: u32 = 100;
+
 /// More records than this that fail alone, with nothing delivered in between, are an outage.
 const ISOLATED_AT_ONCE_MAX: u32 = 8;
 
@@ -125,6 +129,11 @@ impl Suspects {
         self.records.get(record).is_some_and(|suspicion| suspicion.convicted || suspicion.isolated && only_it)
     }
 
+    /// Whether the destination refuses whatever comes, one record like the other.
+    pub(super) fn are_all_refused(&self) -> bool {
+        self.isolated_since >= REFUSED_IN_A_ROW_MAX
+    }
+
     /// Whether the destination is known to work, whatever records that go alone make of it. An outage may have begun with
     /// the first failure of a record, so that counts whosever it was.
     fn works(&self, now: Instant) -> bool {
@@ -154,6 +163,13 @@ impl Suspects {
     pub(super) fn clear(&mut self, record: &RecordId) {
         if let Some(suspicion) = self.records.remove(record) {
             self.isolated -= usize::from(suspicion.isolated);
+        }
+    }
+
+    /// What was held against a record is settled: whatever comes of it next is another version. It still goes alone.
+    pub(super) fn settled(&mut self, record: &RecordId, now: Instant) {
+        if let Some(suspicion) = self.records.get_mut(record) {
+            (suspicion.alone, suspicion.convicted, suspicion.since) = (0, false, now);
         }
     }
 

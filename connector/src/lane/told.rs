@@ -184,6 +184,11 @@ pub(crate) fn what_to_do(class: Class, status: Option<u16>) -> Option<&'static s
         (Class::Hold, Some(404 | 410 | 421)) => {
             Some("the destination does not exist at this address: correct the address, or create it")
         }
+        // What would be about one record, if it were not about all of them.
+        (Class::Hold, Some(400 | 413 | 414 | 422)) => Some(
+            "the destination refuses every record alike, so they are no dead letters: correct the address, the format, or \
+             the consumer",
+        ),
         // No answer, so no receiver: a disk, or what was not even sent.
         (Class::Hold, None) => Some(
             "the destination cannot be used as it is set: its own line in the log says why; correct the settings, or the \

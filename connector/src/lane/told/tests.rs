@@ -94,6 +94,7 @@ fn what_needs_an_operator_is_an_error_that_says_what_to_do() {
         (Class::Hold, Some(403), "permission"),
         (Class::Hold, Some(404), "address"),
         (Class::Hold, Some(302), "final address"),
+        (Class::Hold, Some(400), "every record alike"),
         (Class::Hold, None, "settings"),
     ] {
         let told = Told::default();
