@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .connector import Process, binary, manage_url, xdr_address
+from .connector import Process, binary, get, manage_url, wait, xdr_address
 from .outcome import run
 
 CONFIG = """
@@ -44,8 +44,8 @@ def token(lives_s):
 
 
 @contextlib.contextmanager
-def at_work(rate=300):
-    """Yields the management URL of a connector that delivers, some requests being refused."""
+def at_work(rate=300, under=()):
+    """Yields the management URL of a connector that delivers, some requests being refused; started by `under` if given."""
     with tempfile.TemporaryDirectory(prefix="esp-connector-") as name, contextlib.ExitStack() as running:
         folder = Path(name)
         run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=connector",
@@ -55,9 +55,15 @@ def at_work(rate=300):
         receiver = start("receive", "--listen", "127.0.0.1:0", "--fail-share", "0.05", "--fail-status", "503")
         url = receiver.wait_for(r"receiving at (http://\S+)")
         (folder / "connector.yml").write_text(CONFIG.format(receiver=url))
-        connector = start("run", "--config", folder / "connector.yml")
+        connector = running.enter_context(Process(*under, binary(), "run", "--config", folder / "connector.yml"))
         simulator = start("simulate", "--to", xdr_address(connector), "--rate", rate, "--records", 10_000_000, "--keys", 5000,
                           "--nodes", 1, "--connections", 2, "--namespace", "shop", "--sets", "orders")
         yield manage_url(connector)
         simulator.child.kill()
         connector.stop()
+
+
+def at_work_under(*command):
+    """Has the connector, started by this command, deliver, be asked, and stop."""
+    with at_work(under=command) as manage:
+        wait(lambda: 'status="503"' in get(f"{manage}/metrics")[1], "nothing was delivered and refused")
