@@ -74,6 +74,8 @@ class Process:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait()
+        self.reader.join(WITHIN_S)
+        self.child.stdout.close()
 
 
 def wait(ask, what, more=lambda: ""):
