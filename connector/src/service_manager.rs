@@ -49,7 +49,7 @@ impl ServiceManager {
     pub async fn watch(self, check: impl Fn()) {
         let Some(within) = self.watchdog else { return };
         // Half of the time allowed, as sd_watchdog_enabled(3) advises.
-        let mut ticks = interval(within / 2);
+        let mut ticks = interval((within / 2).max(SIGN_OF_LIFE_MIN));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -69,3 +69,34 @@ impl ServiceManager {
 
 /// To end what is left after the grace period.
 const AFTER_GRACE: Duration = Duration::from_secs(10);
+
+/// However short the time allowed.
+const SIGN_OF_LIFE_MIN: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn checks_within(manager: ServiceManager, time: Duration) -> u32 {
+        let checks = AtomicU32::new(0);
+        let watching = manager.watch(|| {
+            checks.fetch_add(1, Relaxed);
+        });
+        let _ = timeout(time, watching).await;
+        checks.load(Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_sign_of_life_follows_a_check() {
+        let every = |watchdog| ServiceManager { listens: false, watchdog };
+        let time = Duration::from_millis(5_500);
+        // At once, then each half of the time.
+        assert_eq!(checks_within(every(Some(Duration::from_secs(2))), time).await, 6);
+        assert_eq!(checks_within(every(None), time).await, 0);
+        assert_eq!(checks_within(every(Some(Duration::from_nanos(1))), Duration::from_millis(95)).await, 10);
+    }
+}

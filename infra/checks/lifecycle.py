@@ -65,7 +65,7 @@ def mirror():
 
 def live(root):
     """From the first installation to the purge."""
-    inside = lambda *words, **more: run("unshare", "--mount", "--pid", "--fork", "chroot", root, *words,
+    inside = lambda *words, **more: run("unshare", "--mount", "--pid", "--fork", f"--mount-proc={root}/proc", "chroot", root, *words,
                                         env={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}, **more)
     inside("dpkg", "--install", "/package.deb")
     said = inside("id", "esp-connector")
