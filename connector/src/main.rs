@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     fmt::Display,
     io::{self, Write},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -17,11 +18,14 @@ use esp_connector::{
     config::{self, Loaded},
     cost::{self, CostError},
     decode, demo,
+    health::{HealthArgs, HealthError},
     logging::{self, LogHandle},
+    manual,
     receiver::args::ReceiveArgs,
     recorder::Recorder,
     replay::ReplayArgs,
     run,
+    service_manager::ServiceManager,
     simulator::args::{AccountArgs, SimulateArgs},
 };
 use tracing::{error, info, warn};
@@ -57,6 +61,8 @@ enum Command {
         #[arg(long)]
         probe: bool,
     },
+    /// Ask a running connector whether it is well: exit code 0 if so, 1 if not
+    Health(HealthArgs),
     /// What the configured routes cost per million records and per month, next to the same routes at other batch sizes
     Cost(cost::CostArgs),
     /// Print recorded or captured traffic as readable JSON, one line a frame
@@ -80,6 +86,13 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages
+    #[command(hide = true)]
+    Manual {
+        /// Into this folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,6 +111,19 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run_connector(&arguments),
         Command::Check { config, probe } => check_file(&config, probe),
+        Command::Health(arguments) => {
+            // Asked every few seconds, and done in one.
+            block_on(NonZeroUsize::new(1), async {
+                Ok::<_, Infallible>(match arguments.execute().await {
+                    Ok(answer) => {
+                        let _ = writeln!(io::stdout(), "{answer}");
+                        ExitCode::SUCCESS
+                    }
+                    Err(error @ HealthError::Whom(_)) => fail(EXIT_CONFIG, &error),
+                    Err(error) => fail(1, &error),
+                })
+            })
+        }
         Command::Cost(arguments) => match cost::run(&arguments, &mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error @ CostError::Write(_)) => fail(1, &error),
@@ -122,6 +148,10 @@ fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Arguments::command(), "esp-connector", &mut io::stdout());
             ExitCode::SUCCESS
         }
+        Command::Manual { folder } => match manual::write(Arguments::command(), &folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(1, &format_args!("{}: {error}", folder.display())),
+        },
     }
 }
 
@@ -179,14 +209,17 @@ fn run_logged(
         Err(error) => return fail(1, &format_args!("--record: cannot write there: {error}")),
     };
     let threads = loaded.config.service.worker_threads;
-    let options = Options { recorder, logs, ..Options::default() };
+    let service_manager = ServiceManager::of_environment();
+    let options = Options { recorder, logs, service_manager, ..Options::default() };
     // The console says so in any case.
     let only_a_file = !loaded.config.logging.console;
     block_on(threads, async {
         info!(version = env!("CARGO_PKG_VERSION"), config = %arguments.config.display(), "starting");
+        // Before anybody can know that the connector runs, or a signal would end it without its goodbye.
+        let shutdown = shutdown_signal();
         let run = async {
             let listeners = run::bind(&loaded.config.service).await?;
-            run::run(loaded.config, targets, listeners, options, shutdown_signal()).await
+            run::run(loaded.config, targets, listeners, options, shutdown).await
         };
         let ended: Result<(), run::RunError> = run.await;
         if let Err(error) = &ended
@@ -198,22 +231,23 @@ fn run_logged(
     })
 }
 
-/// Ends on SIGTERM or SIGINT.
-async fn shutdown_signal() {
+/// Ends on SIGTERM or SIGINT, those included that came since it was called.
+fn shutdown_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 
 fn block_on<E: Display>(
-    threads: Option<std::num::NonZeroUsize>,
+    threads: Option<NonZeroUsize>,
     command: impl Future<Output = Result<ExitCode, E>>,
 ) -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

@@ -29,6 +29,7 @@ use crate::{
     recorder::Recorder,
     retry::RetryPolicy,
     route::{RouteError, Router},
+    service_manager::ServiceManager,
     tls::{Acceptor, Side},
     window::Window,
     wire::info::{self as wire_info, NodeFacts},
@@ -58,11 +59,18 @@ pub struct Options {
     pub logs: LogHandle,
     /// How often the files of certificates are looked at.
     pub tls_reload: Duration,
+    /// Is told when records are taken, and that all is well.
+    pub service_manager: ServiceManager,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { recorder: None, logs: LogHandle::detached(), tls_reload: RELOAD_INTERVAL }
+        Self {
+            recorder: None,
+            logs: LogHandle::detached(),
+            tls_reload: RELOAD_INTERVAL,
+            service_manager: ServiceManager::none(),
+        }
     }
 }
 
@@ -181,12 +189,19 @@ pub async fn run(
         accepting.spawn(listener::accept(listener, reception, stopping.clone()));
     }
 
+    let manager = options.service_manager;
+    let watched = lanes.clone();
+    // A task like those that carry records: where they no longer run, it does not either.
+    let watchdog = tokio::spawn(manager.watch(move || watched.iter().for_each(|lane| lane.touch())));
+    manager.ready();
+
     let panicked = tokio::select! {
         () = shutdown => None,
         Some(Err(error)) = workers.join_next() => Some(RunError::Panicked(error)),
         Some(Err(error)) = accepting.join_next() => Some(RunError::Panicked(error)),
     };
     info!(records = shared.window.records(), "stopping: no new records are read");
+    manager.stopping(config.service.shutdown_grace);
     let _ = stop.send(true);
     drain(&mut accepting, &shared, config.service.shutdown_grace).await;
     lanes.iter().for_each(|lane| lane.close());
@@ -194,6 +209,7 @@ pub async fn run(
     ticker.abort();
     let _ = admin_stop.send(());
     let _ = admin.await;
+    watchdog.abort();
     info!("stopped");
     panicked.map_or(Ok(()), Err)
 }

@@ -106,6 +106,7 @@ fn destination(reading: &DestinationReading) -> Value {
         "failed-attempts": reading.failures,
         "dead-letters": reading.dead_letters,
         "held": reading.held,
+        "dropped": reading.dropped,
         "dead-letters-confirmed": reading.letters_confirmed,
         "already-delivered": reading.already_delivered,
         "access": reading.access.map(|access| json!({

@@ -145,6 +145,7 @@ pub(crate) struct DestinationReading {
     pub(crate) failures: BTreeMap<&'static str, u64>,
     pub(crate) dead_letters: BTreeMap<&'static str, u64>,
     pub(crate) held: u64,
+    pub(crate) dropped: u64,
     pub(crate) letters_confirmed: u64,
     pub(crate) already_delivered: u64,
     pub(crate) endpoints: Vec<EndpointStats>,
@@ -189,6 +190,7 @@ impl DestinationReading {
             failures: BTreeMap::new(),
             dead_letters: BTreeMap::new(),
             held: 0,
+            dropped: 0,
             letters_confirmed: 0,
             already_delivered: 0,
             endpoints: Vec::new(),
@@ -216,6 +218,7 @@ impl DestinationReading {
         self.refused_full += lane.refused_full.load(Relaxed);
         self.refused_closed += lane.refused_closed.load(Relaxed);
         self.held += lane.letters.held.total();
+        self.dropped += lane.letters.dropped.total();
         self.letters_confirmed += lane.letters.confirmed.load(Relaxed);
         self.already_delivered += lane.already_delivered.load(Relaxed);
         add(&mut self.failures, lane.failures.read());

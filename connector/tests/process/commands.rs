@@ -144,6 +144,37 @@ fn completions_are_a_script_that_the_shell_accepts() {
 }
 
 #[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    assert_eq!(succeeded(&command(["manual".as_ref(), pages.as_os_str()])), "");
+    let mut written: Vec<_> = std::fs::read_dir(&pages)
+        .unwrap()
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    written.sort();
+    let help = succeeded(&command(["--help"]));
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    // A name stands two columns in, what it does further right.
+    let names = commands.take_while(|line| !line.is_empty()).filter_map(|line| {
+        line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split_whitespace().next()
+    });
+    let mut expected = vec!["esp-connector.1".to_owned()];
+    expected.extend(names.filter(|name| *name != "help").map(|name| format!("esp-connector-{name}.1")));
+    expected.sort();
+    assert!(expected.len() > 10, "{expected:?}");
+    assert_eq!(written, expected);
+    let main = std::fs::read_to_string(pages.join("esp-connector.1")).unwrap();
+    for part in [".TH esp-connector 1", "SIGTERM", "EXIT STATUS", "/etc/esp\\-connector/esp\\-connector.yml"]
+    {
+        assert!(main.contains(part), "{part:?} is not in {main}");
+    }
+    let output = command(["manual", "/proc/nowhere"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/proc/nowhere"), "{output:?}");
+}
+
+#[test]
 fn without_arguments_there_is_help_and_a_mistake_is_a_usage_error() {
     let output = binary().output().unwrap();
     assert_eq!(output.status.code(), Some(2));

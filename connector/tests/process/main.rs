@@ -5,10 +5,12 @@ mod commands;
 mod dead_letters;
 mod failures;
 mod harness;
+mod health;
 mod logs;
 mod recording;
 mod secrets;
 mod sections;
+mod service_manager;
 mod tls;
 
 // The two ends of the wire are those of the end-to-end tests. By path, because that crate depends on this one.

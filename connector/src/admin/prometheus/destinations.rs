@@ -15,7 +15,7 @@ use super::{
 /// Each destination's lanes, added up.
 pub(super) fn write_lanes(page: &mut Page, destinations: &[DestinationReading]) {
     type Number = fn(&DestinationReading) -> u64;
-    let table: [(&'static str, Kind, &'static str, Number); 18] = [
+    let table: [(&'static str, Kind, &'static str, Number); 19] = [
         ("esp_connector_lane_queued_records", Kind::Gauge, "Records waiting to be sent.", |lane| lane.queued),
         (
             "esp_connector_lane_in_flight_requests",
@@ -67,6 +67,12 @@ pub(super) fn write_lanes(page: &mut Page, destinations: &[DestinationReading]) 
             Kind::Counter,
             "Records that no retry can help and that are refused for want of a dead-letter place, each time they come.",
             |lane| lane.held,
+        ),
+        (
+            "esp_connector_lane_dropped_records_total",
+            Kind::Counter,
+            "Records given up for good, because the destination's dead-letter is drop.",
+            |lane| lane.dropped,
         ),
         (
             "esp_connector_lane_dead_letters_confirmed_total",

@@ -79,6 +79,7 @@ pub(crate) fn sample_view(cluster_name: &str) -> View {
     audit.ended(Some(429));
     audit.classes.add(Class::Throttled);
     audit.letters.held.add(Cause::TooLarge, 2);
+    audit.letters.dropped.add(Cause::Status(410), 6);
     audit.letters.confirmed.store(3, Relaxed);
     audit.already_delivered.store(4, Relaxed);
     audit.splits.store(1, Relaxed);
