@@ -110,6 +110,8 @@ def invented(of, name, kind, known):
             return '{"Version":"2012-10-17","Statement":[]}'
         if name in ("url", "uri", "invoke_url", "function_url", "api_endpoint", "issuer_identifier"):
             return f"https://{short}.{REGION}.example.net" + ("/" if name == "function_url" else "")
+        if name == "email":
+            return f"{known.get('account_id', short)}@project.iam.gserviceaccount.com"
         if name in ("cidr_block", "ip_cidr_range"):
             return "10.0.0.0/16"
         return short
@@ -128,7 +130,8 @@ def fill(source, value, kind, applied):
         return value
     for name, a in source["attributes"].items():
         if is_unknown(value.get(name)) and applied or a["computed"] and value.get(name) is None:
-            known = {k: v for k, v in value.items() if not is_unknown(v) and not source["attributes"].get(k, {}).get("computed")}
+            given = {k for k, a in source["attributes"].items() if not a["computed"] or a["optional"]}
+            known = {k: v for k, v in value.items() if k in given and not is_unknown(v)}
             value[name] = invented(a["type"], name, kind, known) if applied else UNKNOWN
     for name, b in source["blocks"].items():
         inner = value.get(name)

@@ -10,7 +10,7 @@ import re
 import tarfile
 
 # Optional arguments that the provider fills in when they are absent; where a package does not say which those are.
-FILLED_IN = {"id", "project", "region", "zone"}
+FILLED_IN = {"id", "ip_address", "project", "region", "zone"}
 SIMPLE = {"string": "string", "number": "number", "boolean": "bool", "any": "dynamic"}
 STORED = {
     "stringMap": ["map", "string"], "booleanMap": ["map", "bool"], "numberMap": ["map", "number"],

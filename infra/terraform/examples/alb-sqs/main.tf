@@ -25,7 +25,7 @@ resource "aws_iam_outbound_web_identity_federation" "this" {
 locals {
   issuer = var.token_issuer == null ? aws_iam_outbound_web_identity_federation.this[0].issuer_identifier : var.token_issuer
 
-  config = yamlencode({
+  config = {
     service      = { port = 8901, manage = { port = 8902 }, cluster-name = var.name }
     destinations = { records = module.alb.destination }
     format       = { mode = "flat-json", metadata-key = "_meta" }
@@ -33,7 +33,7 @@ locals {
     batching = { max-records = 100 }
     routing  = { mode = "static", destination = "records" }
     logging  = { format = "json", levels = { root = "info" } }
-  })
+  }
 }
 
 module "alb" {

@@ -16,14 +16,14 @@ module "consumer" {
 }
 
 locals {
-  config = yamlencode({
+  config = {
     service      = { port = 8901, manage = { port = 8902 }, cluster-name = var.name }
     destinations = { records = module.consumer.destination }
     format       = { mode = "flat-json", metadata-key = "_meta" }
     batching     = { max-records = 100 }
     routing      = { mode = "static", destination = "records" }
     logging      = { format = "json", levels = { root = "info" } }
-  })
+  }
 }
 
 module "connector" {

@@ -28,7 +28,7 @@ module "url" {
 }
 
 locals {
-  config = yamlencode({
+  config = {
     service      = { port = 8901, manage = { port = 8902 }, cluster-name = var.name }
     destinations = { records = module.url.destination }
     format       = { mode = "flat-json", metadata-key = "_meta" }
@@ -36,7 +36,7 @@ locals {
     batching = { max-records = 500, batch-interval = 1000 }
     routing  = { mode = "static", destination = "records" }
     logging  = { format = "json", levels = { root = "info" } }
-  })
+  }
 }
 
 module "connector" {

@@ -18,14 +18,14 @@ module "function" {
 }
 
 locals {
-  config = yamlencode({
+  config = {
     service      = { port = 8901, manage = { port = 8902 }, cluster-name = var.name }
     destinations = { records = module.function.destination }
     format       = { mode = "flat-json", metadata-key = "_meta" }
     batching     = { max-records = 500, batch-interval = 1000 }
     routing      = { mode = "static", destination = "records" }
     logging      = { format = "json", levels = { root = "info" } }
-  })
+  }
 }
 
 module "connector" {

@@ -29,7 +29,7 @@ module "api" {
 }
 
 locals {
-  config = yamlencode({
+  config = {
     service      = { port = 8901, manage = { port = 8902 }, cluster-name = var.name }
     destinations = { records = module.api.destination }
     format       = { mode = "flat-json", metadata-key = "_meta" }
@@ -37,7 +37,7 @@ locals {
     batching = { max-records = 500, batch-interval = 1000 }
     routing  = { mode = "static", destination = "records" }
     logging  = { format = "json", levels = { root = "info" } }
-  })
+  }
 }
 
 module "connector" {

@@ -5,7 +5,7 @@ output "aerospike_conf" {
 
 output "config" {
   description = "The connector's configuration, for `esp-connector check` and `cost`."
-  value       = local.config
+  value       = yamlencode(local.config)
 }
 
 output "dashboard" {

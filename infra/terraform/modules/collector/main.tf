@@ -57,7 +57,9 @@ locals {
     }
     processors = {
       memory_limiter = { check_interval = "5s", limit_mib = 100 }
-      batch          = { timeout = "10s" }
+      # Says which task it is.
+      resourcedetection = { detectors = ["env", "ecs"], timeout = "5s" }
+      batch             = { timeout = "10s" }
     }
     exporters = {
       # It turns counters into what was added since it last looked.
@@ -69,11 +71,11 @@ locals {
         metric_declarations = [
           {
             dimensions            = [["service"]]
-            metric_name_selectors = [for name in local.whole : "^${name}$"]
+            metric_name_selectors = [for name in local.whole : "^${name}"]
           },
           {
             dimensions            = [["service", "destination"]]
-            metric_name_selectors = [for name in local.by_destination : "^${name}$"]
+            metric_name_selectors = [for name in local.by_destination : "^${name}"]
           },
         ]
       }
@@ -84,7 +86,7 @@ locals {
       pipelines = {
         metrics = {
           receivers  = ["prometheus"]
-          processors = ["memory_limiter", "batch"]
+          processors = ["memory_limiter", "resourcedetection", "batch"]
           exporters  = ["awsemf"]
         }
       }

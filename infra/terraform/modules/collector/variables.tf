@@ -25,6 +25,6 @@ variable "log_group_arn" {
 }
 
 variable "log_stream_name" {
-  description = "Stream in it; `{TaskId}` and `{NodeName}` stand for the task and the host."
+  description = "Stream in it; `{TaskId}` stands for the task."
   type        = string
 }

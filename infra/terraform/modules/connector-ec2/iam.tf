@@ -7,12 +7,27 @@ locals {
   from_manager = [for arn in local.secret_arns : arn if strcontains(arn, ":secretsmanager:")]
 
   own_statements = concat(
-    [{
-      Sid      = "ReadConfiguration"
-      Effect   = "Allow"
-      Action   = ["ssm:GetParameter"]
-      Resource = concat([aws_ssm_parameter.config.arn], [for arn in local.secret_arns : arn if strcontains(arn, ":ssm:")])
-    }],
+    [
+      {
+        Sid      = "ReadConfiguration"
+        Effect   = "Allow"
+        Action   = ["ssm:GetParameter"]
+        Resource = concat([aws_ssm_parameter.config.arn], [for arn in local.secret_arns : arn if strcontains(arn, ":ssm:")])
+      },
+      # Not AmazonSSMManagedInstanceCore: that may read every parameter. These know no resources.
+      {
+        Sid    = "SessionManager"
+        Effect = "Allow"
+        Action = [
+          "ssm:UpdateInstanceInformation",
+          "ssmmessages:CreateControlChannel",
+          "ssmmessages:CreateDataChannel",
+          "ssmmessages:OpenControlChannel",
+          "ssmmessages:OpenDataChannel",
+        ]
+        Resource = ["*"]
+      },
+    ],
     local.package_arn == null ? [] : [{
       Sid      = "ReadPackage"
       Effect   = "Allow"
@@ -49,7 +64,8 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_iam_role_policy" "this" {
-  #checkov:skip=CKV_AWS_355:A token for a load balancer (sts:GetWebIdentityToken) knows no resources, only conditions; everything else names its own.
+  #checkov:skip=CKV_AWS_355:Session Manager, and a token for a load balancer, know no resources; everything else names its own.
+  #checkov:skip=CKV_AWS_290:Session Manager, and a token for a load balancer, know no resources; everything else names its own.
   name = "all-it-may"
   role = aws_iam_role.this.id
 
@@ -57,12 +73,6 @@ resource "aws_iam_role_policy" "this" {
     Version   = "2012-10-17"
     Statement = concat(local.own_statements, module.collector.statements, var.statements)
   })
-}
-
-# What Session Manager needs, as AWS keeps it.
-resource "aws_iam_role_policy_attachment" "session_manager" {
-  role       = aws_iam_role.this.name
-  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
 }
 
 resource "aws_iam_instance_profile" "this" {

@@ -26,7 +26,7 @@ locals {
     package_url      = var.package_url
     package_sha256   = var.package_sha256
     config_parameter = aws_ssm_parameter.config.name
-    config_sha256    = sha256(var.config)
+    config_sha256    = sha256(local.text)
     compressed       = local.compressed
     stop_timeout     = local.stop_timeout
     environment      = var.environment
@@ -45,7 +45,7 @@ module "collector" {
   manage_port     = local.manage_port
   log_group_name  = aws_cloudwatch_log_group.metrics.name
   log_group_arn   = aws_cloudwatch_log_group.metrics.arn
-  log_stream_name = "{NodeName}"
+  log_stream_name = "@HOST@"
 }
 
 module "endpoint" {
@@ -142,6 +142,13 @@ resource "aws_launch_template" "this" {
   tag_specifications {
     resource_type = "volume"
     tags          = merge(var.tags, { Name = var.name })
+  }
+
+  lifecycle {
+    precondition {
+      condition     = length(local.user_data) <= 16384
+      error_message = "What a machine is started with is larger than EC2 takes (16 KB): fewer secrets, secret_files and environment variables."
+    }
   }
 }
 

@@ -1,20 +1,22 @@
 # What the connector's own configuration says about ports, time and files: it is the one place for them.
+#
+# It comes as a value, not as text: of a text with an address that is made in the same run nothing would be known before.
 
 locals {
-  config  = yamldecode(var.config)
-  service = try(local.config.service, {})
+  text    = yamlencode(var.config)
+  service = try(var.config.service, {})
 
   xdr_ports = distinct(concat(
     flatten([try(local.service.port, [])]),
     flatten([try(local.service.tls.port, [])]),
   ))
-  manage_port         = try(tonumber(flatten([local.service.manage.port])[0]), null)
+  manage_port         = tonumber(flatten([local.service.manage.port])[0])
   grace_seconds       = ceil(try(tonumber(local.service["shutdown-grace-period"]), 10000) / 1000)
   stop_timeout        = var.stop_timeout_seconds == null ? min(120, local.grace_seconds + 20) : var.stop_timeout_seconds
-  file_paths          = [for name, destination in try(local.config.destinations, {}) : destination.path if try(destination.type, "http") == "file"]
-  destinations        = keys(try(local.config.destinations, {}))
-  compressed          = length(var.config) > 4096
-  config_parameter    = local.compressed ? base64gzip(var.config) : var.config
+  file_paths          = [for name, destination in var.config.destinations : destination.path if try(destination.type, "http") == "file"]
+  destinations        = keys(var.config.destinations)
+  compressed          = length(local.text) > 4096
+  config_parameter    = local.compressed ? base64gzip(local.text) : local.text
   file_names          = sort(keys(var.secret_files))
   file_variables      = { for position, name in local.file_names : name => "FILE_${position}" }
   state_path          = "/var/lib/esp-connector"
@@ -40,11 +42,6 @@ resource "aws_ssm_parameter" "config" {
     precondition {
       condition     = length(local.xdr_ports) > 0 && length(local.xdr_ports) <= 5
       error_message = "config: service.port and service.tls.port have to name one to five ports."
-    }
-
-    precondition {
-      condition     = local.manage_port != null
-      error_message = "config: service.manage.port is missing; the load balancer asks there whether the connector is alive."
     }
 
     precondition {

@@ -15,15 +15,16 @@ locals {
     awslogs-group         = aws_cloudwatch_log_group.this.name
     awslogs-region        = data.aws_region.current.region
     awslogs-stream-prefix = "task"
-    mode                  = "non-blocking"
-    max-buffer-size       = "4m"
+    # A log that is not taken must not stop records.
+    mode            = "non-blocking"
+    max-buffer-size = "4m"
   }
 
   # The image holds one static binary and no shell: another one writes the files.
   write_files = join("\n", concat(
     ["set -eu", "cd /etc/esp-connector"],
     [local.compressed ? "printf %s \"$CONFIG\" | base64 -d | gunzip > esp-connector.yml" : "printf %s \"$CONFIG\" > esp-connector.yml"],
-    [for name in local.file_names : "printf %s \"$${local.file_variables[name]}\" > '${name}'"],
+    [for name in local.file_names : format("printf %%s \"$%s\" > '%s'", local.file_variables[name], name)],
     ["chmod 0400 -- *", "chown ${local.user} -- *"],
   ))
 
@@ -40,7 +41,7 @@ locals {
       [for name in local.file_names : { name = local.file_variables[name], valueFrom = var.secret_files[name] }],
     )
     # A new configuration is a new revision, and with it a deployment.
-    environment      = [{ name = "CONFIG_SHA256", value = sha256(var.config) }]
+    environment      = [{ name = "CONFIG_SHA256", value = sha256(local.text) }]
     mountPoints      = [{ sourceVolume = "etc", containerPath = "/etc/esp-connector", readOnly = false }]
     logConfiguration = { logDriver = "awslogs", options = local.log_options }
   }

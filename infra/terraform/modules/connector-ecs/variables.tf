@@ -29,12 +29,17 @@ variable "image" {
 }
 
 variable "config" {
-  description = "The connector's configuration, YAML. Its ports and its grace period are read from it. It holds no secret: those are in `secrets` and `secret_files`."
-  type        = string
+  description = "The connector's configuration: `yamldecode(file(\"esp-connector.yml\"))`, or a value with addresses from other modules. Its ports and its grace period are read from it. It holds no secret: those are in `secrets` and `secret_files`."
+  type        = any
 
   validation {
-    condition     = can(yamldecode(var.config).service)
-    error_message = "YAML with a section `service`, as `esp-connector check --config FILE` takes it."
+    condition     = can(keys(var.config.service)) && can(keys(var.config.destinations))
+    error_message = "An object with `service` and `destinations`, in the form that `esp-connector check --config FILE` takes."
+  }
+
+  validation {
+    condition     = can(flatten([var.config.service.manage.port])[0] + 0)
+    error_message = "service.manage.port is missing: the load balancer asks there whether the connector is alive."
   }
 }
 

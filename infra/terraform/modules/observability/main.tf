@@ -68,7 +68,7 @@ locals {
     }
   }
 
-  by_destination = { for pair in setproduct(keys(local.destination_alarms), var.connector.destinations) : "${pair[1]}-${pair[0]}" => { alarm = local.destination_alarms[pair[0]], destination = pair[1] } }
+  by_destination = { for pair in setproduct(keys(local.destination_alarms), var.connector.destinations) : "destination-${pair[1]}-${pair[0]}" => { alarm = local.destination_alarms[pair[0]], destination = pair[1] } }
 
   function_alarms = {
     errors = {
@@ -83,7 +83,7 @@ locals {
     }
   }
 
-  by_function = { for pair in setproduct(keys(local.function_alarms), keys(var.functions)) : "${pair[1]}-${pair[0]}" => { alarm = local.function_alarms[pair[0]], name = var.functions[pair[1]].name, alias = var.functions[pair[1]].alias } }
+  by_function = { for pair in setproduct(keys(local.function_alarms), keys(var.functions)) : "function-${pair[1]}-${pair[0]}" => { alarm = local.function_alarms[pair[0]], name = var.functions[pair[1]].name, alias = var.functions[pair[1]].alias } }
 }
 
 resource "aws_cloudwatch_metric_alarm" "connector" {
@@ -146,7 +146,7 @@ resource "aws_cloudwatch_metric_alarm" "function" {
 resource "aws_cloudwatch_metric_alarm" "queue_age" {
   for_each = var.queues
 
-  alarm_name          = "${var.name}-${each.key}-age"
+  alarm_name          = "${var.name}-queue-${each.key}-age"
   alarm_description   = "The oldest message of ${each.value.name} waits longer than ${var.queue_age_alarm_seconds} s: its reader is too slow, or gone."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateAgeOfOldestMessage"
@@ -165,7 +165,7 @@ resource "aws_cloudwatch_metric_alarm" "queue_age" {
 resource "aws_cloudwatch_metric_alarm" "queue_dead_letters" {
   for_each = var.queues
 
-  alarm_name          = "${var.name}-${each.key}-dead-letters"
+  alarm_name          = "${var.name}-queue-${each.key}-dead-letters"
   alarm_description   = "Messages in ${each.value.dead_letter_name}: the readers of ${each.value.name} failed on them again and again."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"

@@ -3,16 +3,15 @@
 # so that what it may call can be said there.
 
 locals {
-  config  = yamldecode(var.config)
-  service = try(local.config.service, {})
+  service = try(var.config.service, {})
 
   xdr_ports = distinct(concat(
     flatten([try(local.service.port, [])]),
     flatten([try(local.service.tls.port, [])]),
   ))
-  manage_port   = try(tonumber(flatten([local.service.manage.port])[0]), null)
+  manage_port   = tonumber(flatten([local.service.manage.port])[0])
   grace_seconds = ceil(try(tonumber(local.service["shutdown-grace-period"]), 10000) / 1000)
-  file_paths    = [for name, destination in try(local.config.destinations, {}) : destination.path if try(destination.type, "http") == "file"]
+  file_paths    = [for name, destination in var.config.destinations : destination.path if try(destination.type, "http") == "file"]
 
   # Where the checks of Google's load balancers come from.
   health_check_ranges = ["35.191.0.0/16", "130.211.0.0/22"]
@@ -71,7 +70,7 @@ resource "google_compute_instance_template" "this" {
     block-project-ssh-keys  = "TRUE"
     serial-port-enable      = "FALSE"
     startup-script          = local.startup
-    esp-connector-config    = var.config
+    esp-connector-config    = yamlencode(var.config)
     enable-guest-attributes = "FALSE"
   }
 
@@ -92,11 +91,6 @@ resource "google_compute_instance_template" "this" {
     precondition {
       condition     = length(local.xdr_ports) > 0 && length(local.xdr_ports) <= 5
       error_message = "config: service.port and service.tls.port have to name one to five ports, as many as a forwarding rule takes."
-    }
-
-    precondition {
-      condition     = local.manage_port != null
-      error_message = "config: service.manage.port is missing; the load balancer asks there whether the connector is alive."
     }
 
     precondition {

@@ -56,17 +56,17 @@ variable "package_bucket" {
 }
 
 variable "config" {
-  description = "The connector's configuration, YAML. Its ports and its grace period are read from it. It holds no secret: it is metadata of the machines."
-  type        = string
+  description = "The connector's configuration: `yamldecode(file(\"esp-connector.yml\"))`, or a value with addresses from other modules. Its ports and its grace period are read from it. It holds no secret: it is metadata of the machines."
+  type        = any
 
   validation {
-    condition     = can(yamldecode(var.config).service)
-    error_message = "YAML with a section `service`, as `esp-connector check --config FILE` takes it."
+    condition     = can(keys(var.config.service)) && can(keys(var.config.destinations))
+    error_message = "An object with `service` and `destinations`, in the form that `esp-connector check --config FILE` takes."
   }
 
   validation {
-    condition     = length(var.config) <= 262144
-    error_message = "A metadata value holds 256 KB."
+    condition     = can(flatten([var.config.service.manage.port])[0] + 0)
+    error_message = "service.manage.port is missing: the load balancer asks there whether the connector is alive."
   }
 }
 
