@@ -2,7 +2,7 @@
 //! other; when one fails, later ones of its key fail with it; whatever a handler does, there is an answer for every record.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -212,6 +212,24 @@ impl Entry {
     fn identity(&self) -> (&str, Digest) {
         (&self.notification.key.namespace, self.notification.key.digest)
     }
+}
+
+/// Indices in groups of at most `most`, for [`Batch::groups`]; none holds two versions of one record, so that the older one
+/// is done before the newer one begins.
+pub fn chunks(entries: &[Entry], most: usize) -> Vec<Vec<usize>> {
+    let mut chunks: Vec<Vec<usize>> = Vec::new();
+    let mut within = HashSet::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let is_new = within.insert(entry.identity());
+        match chunks.last_mut().filter(|chunk| is_new && chunk.len() < most) {
+            Some(chunk) => chunk.push(index),
+            None => {
+                within = HashSet::from([entry.identity()]);
+                chunks.push(vec![index]);
+            }
+        }
+    }
+    chunks
 }
 
 /// What is known so far. Outlives the handlers, which may be dropped at any time.

@@ -48,7 +48,7 @@ mod value;
 mod write;
 
 pub use self::{
-    batch::{Batch, Entry, Limits},
+    batch::{Batch, Entry, Limits, chunks},
     consumer::Consumer,
     decoder::{Decoder, Malformed, Unreadable},
     invocation::{Invocation, Origin},

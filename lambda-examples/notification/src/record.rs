@@ -80,10 +80,12 @@ impl Notification {
         self.operation != Operation::Write
     }
 
-    /// Names this version of this record, the same each time it is sent: digest in hexadecimal, `-`, last-update time. At
-    /// most 41 characters, none of them special anywhere.
-    pub fn version_id(&self) -> String {
-        format!("{}-{}", self.key.digest, self.lut_unix_ms.unwrap_or_default())
+    /// Names this version of this record, the same each time it is sent: digest in hexadecimal, last-update time,
+    /// generation, with `-` in between. At most 73 characters, none of them special anywhere. `None` without a
+    /// last-update time, which `json` does not tell of deletes: two of them could not be told apart.
+    pub fn version_id(&self) -> Option<String> {
+        let lut = self.lut_unix_ms?;
+        Some(format!("{}-{lut}-{}", self.key.digest, self.generation.unwrap_or_default()))
     }
 }
 
@@ -161,6 +163,7 @@ mod tests {
         let shown = format!("{notification:?} {notification:#?}");
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains(r#""password": str"#) && shown.contains("0707"), "{shown}");
-        assert_eq!(notification.version_id(), format!("{}-1767225600123", "07".repeat(20)));
+        assert_eq!(notification.version_id(), Some(format!("{}-1767225600123-1", "07".repeat(20))));
+        assert_eq!(Notification { lut_unix_ms: None, ..notification }.version_id(), None);
     }
 }

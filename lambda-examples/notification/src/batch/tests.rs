@@ -158,3 +158,10 @@ fn what_cannot_be_read_is_final_only_where_other_records_can() {
     let report = Batch::new([malformed(), malformed()]).report();
     assert!(report.failures().all(|(_, failure)| failure.is_retryable()) && failed(&report) == [0, 1]);
 }
+
+#[test]
+fn chunks_hold_one_version_of_a_record() {
+    assert_eq!(chunks(batch("abcdabba").entries(), 3), [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7]]);
+    assert_eq!(chunks(batch("aab").entries(), 10), [vec![0], vec![1, 2]]);
+    assert!(chunks(batch("").entries(), 10).is_empty());
+}

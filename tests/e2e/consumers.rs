@@ -1,0 +1,5 @@
+//! The example functions of `lambda-examples`: the library that they read with, and each of them as a real `bootstrap`.
+
+mod formats;
+mod stage;
+mod to_sqs;
