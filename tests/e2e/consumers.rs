@@ -2,4 +2,5 @@
 
 mod formats;
 mod stage;
+mod to_s3;
 mod to_sqs;

@@ -10,8 +10,10 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::config::Credentials;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use e2e::{ConnectorProcess, MiniStack, repository};
 use esp_connector::simulator::{Settings, Simulation, workload::Workload};
+use notification::{Decoder, Invocation};
 use serde_json::{Value, json};
 
 use crate::python;
@@ -110,8 +112,19 @@ routing: {{mode: static-multi-destination, destinations: [function, copy]}}
         let summary = Simulation::new(settings, None).run().await;
         assert!(summary.is_complete(), "{summary}\n{}", self.stack.printed());
         let files = connector.files("copy");
-        let lines = files.iter().flat_map(|file| lines(file));
-        let delivered: BTreeMap<_, _> = lines.map(|line| (digest(&line), line)).collect();
+        let mut delivered = BTreeMap::new();
+        for line in files.iter().flat_map(|file| lines(file)) {
+            // What is no text is a line with a body in Base64.
+            let (content_type, body) = match line["base64"].as_str() {
+                Some(body) => ("application/x-msgpack", STANDARD.decode(body).unwrap()),
+                None => ("application/json", line.to_string().into_bytes()),
+            };
+            let invocation = Invocation::from_http([("content-type", content_type)], body);
+            for entry in Decoder::new().decode(invocation).unwrap().entries() {
+                let record = serde_json::to_value(entry.notification.flat_json("_meta")).unwrap();
+                delivered.insert(digest(&record), record);
+            }
+        }
         assert_eq!(delivered.len(), records as usize);
         delivered
     }
