@@ -1,5 +1,6 @@
 //! The example functions of `lambda-examples`: the library that they read with, and each of them as a real `bootstrap`.
 
+mod encrypt_kms;
 mod formats;
 mod stage;
 mod to_s3;
