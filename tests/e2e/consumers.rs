@@ -2,6 +2,10 @@
 
 mod encrypt_kms;
 mod formats;
+mod persist_state;
+mod pretend;
 mod stage;
+mod to_opensearch;
 mod to_s3;
+mod to_sagemaker;
 mod to_sqs;
