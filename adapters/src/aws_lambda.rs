@@ -253,7 +253,7 @@ impl Target for AwsLambda {
                 .await
                 .unwrap_or_else(|_| failed(Class::Transient, Cause::Timeout, NO_ANSWER.to_owned()));
             if let Some(words) = words
-                && let Some(suppressed) = self.complaints.due(Instant::now())
+                && let Some(suppressed) = self.complaints.due(about(&report), Instant::now())
             {
                 let (destination, records) = (&self.destination, payload.count);
                 warn!(destination, function = %self.function, records, suppressed, "invoke failed: {words}");
@@ -312,6 +312,11 @@ impl From<InvocationType> for types::InvocationType {
             InvocationType::Event => Self::Event,
         }
     }
+}
+
+/// The status that a line in the log is about.
+fn about(report: &Report) -> Option<StatusCode> {
+    report.status.and_then(|status| StatusCode::from_u16(status).ok())
 }
 
 /// Of the answer, where there was one.

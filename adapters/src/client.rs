@@ -175,7 +175,7 @@ impl Client {
             let what = if progress.sent.into_inner() { "no answer" } else { "no connection came free" };
             let endpoint = &self.endpoints[progress.endpoint.into_inner() % self.endpoints.len()];
             let words = format!("{what} within {} ms (call-timeout)", self.call_timeout.as_millis());
-            endpoint.complain(&words);
+            endpoint.complain(None, &words);
             Err(Failure { kind: FailureKind::Timeout, missing: "connection", words })
         })
     }
@@ -183,7 +183,7 @@ impl Client {
     /// A line in the log about what kept a request from being sent at all, unless there was one just now.
     pub(crate) fn complain(&self, problem: &dyn fmt::Display) {
         if let Some(endpoint) = self.endpoints.first() {
-            endpoint.complain(problem);
+            endpoint.complain(None, problem);
         }
     }
 

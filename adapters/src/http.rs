@@ -189,7 +189,9 @@ impl Http {
         let broken = if answer.whole { "" } else { ", and the connection broke inside the answer" };
         let s = if records == 1 { "" } else { "s" };
         let status = answer.status;
-        answer.endpoint.complain(&format_args!("status {status} for {records} record{s}{broken}{words}"));
+        answer
+            .endpoint
+            .complain(Some(status), &format_args!("status {status} for {records} record{s}{broken}{words}"));
         report
     }
 
@@ -201,9 +203,10 @@ impl Http {
             Answered::AllDone => (),
             Answered::Except(failures) => {
                 let failed = failures.len();
-                answer.endpoint.complain(&format_args!("{failed} of {records} records were not processed"));
+                let words = format_args!("{failed} of {records} records were not processed");
+                answer.endpoint.complain(Some(answer.status), &words);
             }
-            Answered::Nonsense(why) => answer.endpoint.complain(&format_args!(
+            Answered::Nonsense(why) => answer.endpoint.complain(Some(answer.status), &format_args!(
                 "status {status} with batchItemFailures that name no record ({why}), so all of {records} count as failed"
             )),
         }

@@ -372,7 +372,7 @@ impl Lane {
         self.stats.concurrency.store(gate.limit() as u64, Ordering::Relaxed);
         self.stats.breaker.store(gate.phase() as u64, Ordering::Relaxed);
         self.stats.pause_ms.store(pause_ms, Ordering::Relaxed);
-        self.stats.holding.set(gate.holds());
+        self.stats.holding.set(gate.holds(now));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

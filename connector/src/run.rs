@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
-    config::{Config, Destination, ServerTls, Service},
+    config::{self, Config, Destination, ServerTls, Service},
     connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
     dead_letter::Places,
     delivered::Delivered,
@@ -269,16 +269,11 @@ fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, service: &S
 
 /// `http-permanent-status-codes`.
 fn give_up_on(target: &TargetConfig) -> Vec<u16> {
-    match target {
-        TargetConfig::Http(http) => http.http_permanent_status_codes.clone(),
-        TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws) => {
-            aws.http.http_permanent_status_codes.clone()
-        }
-        TargetConfig::AwsAlb(alb) => alb.http.http_permanent_status_codes.clone(),
-        TargetConfig::AwsLambda(lambda) => lambda.http_permanent_status_codes.clone(),
-        TargetConfig::GcpFunctions(gcp) => gcp.http.http_permanent_status_codes.clone(),
-        TargetConfig::File(_) => Vec::new(),
-    }
+    let codes = match target {
+        TargetConfig::AwsLambda(lambda) => Some(&lambda.http_permanent_status_codes),
+        other => config::http_settings(other).map(|http| &http.http_permanent_status_codes),
+    };
+    codes.cloned().unwrap_or_default()
 }
 
 fn limits(service: &Service) -> Limits {

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use ::http::StatusCode;
 use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, warn};
 
@@ -168,7 +169,7 @@ impl Endpoint {
         };
         match &result {
             Ok(answered) => self.counters.answered(answered.status),
-            Err(lost) => self.complain(lost),
+            Err(lost) => self.complain(None, lost),
         }
         result
     }
@@ -269,9 +270,9 @@ impl Endpoint {
         }
     }
 
-    /// A line in the log, unless there was one just now.
-    pub(crate) fn complain(&self, problem: &dyn std::fmt::Display) {
-        if let Some(suppressed) = self.complaints.due(Instant::now()) {
+    /// A line in the log about an answer with `status`, or about none, unless there was one just now.
+    pub(crate) fn complain(&self, status: Option<StatusCode>, problem: &dyn std::fmt::Display) {
+        if let Some(suppressed) = self.complaints.due(status, Instant::now()) {
             let (destination, endpoint) = (&self.destination, &self.label);
             warn!(destination, endpoint, suppressed, "request failed: {problem}");
         }
@@ -356,7 +357,7 @@ impl<'a> Opening<'a> {
         drop(state);
         match &ready {
             Ok(ready) => endpoint.negotiated(matches!(ready, Ready::Http2(_))),
-            Err(error) => endpoint.complain(error),
+            Err(error) => endpoint.complain(None, error),
         }
         ready
     }

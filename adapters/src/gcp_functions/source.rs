@@ -164,7 +164,7 @@ fn plan(adc: Option<Value>, impersonate: Option<&str>) -> Result<Plan, String> {
         ("service_account", None) => Ok(Plan::Key(adc)),
         ("impersonated_service_account", None) => Ok(Plan::Impersonated(adc)),
         ("external_account", None) => Err("workload identity federation alone gives no identity tokens; set \
-             `impersonate` to a service account that may be impersonated (roles/iam.serviceAccountTokenCreator), or create \
+             `impersonate` to a service account that may be impersonated (roles/iam.serviceAccountOpenIdTokenCreator), or create \
              the credential file with --service-account"
             .to_owned()),
         ("authorized_user", None) => Err("credentials of a user (gcloud auth application-default login) give no identity \

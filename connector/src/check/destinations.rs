@@ -49,13 +49,13 @@ fn lines(destination: &Destination, target: &SharedTarget) -> Vec<String> {
                 "lambda"
             };
             let service = aws.service.as_deref().unwrap_or(usual);
-            let signed = format!(", signed for {service} in {}", region(&aws.credentials));
+            let signed = format!(", signed for {service} in {}", region(&aws.credentials, "the URL, "));
             [post(&aws.http, &signed), vec![whose(&aws.credentials)]].concat()
         }
         TargetConfig::AwsAlb(alb) => {
             let mut lines = post(&alb.http, &bearer(alb.token.as_ref()));
             if matches!(alb.token, Some(token::Source::AwsWebIdentity { .. })) {
-                lines.push(format!("token asked for in {}", region(&alb.credentials)));
+                lines.push(format!("token asked for in {}", region(&alb.credentials, "")));
                 lines.push(whose(&alb.credentials));
             }
             lines
@@ -130,7 +130,7 @@ fn function(lambda: &aws_lambda::Config) -> Vec<String> {
     };
     vec![
         format!("invokes {}{version}, {waits}, {} ms a call", lambda.function_name, lambda.call_timeout),
-        format!("in {}{through}", region(&lambda.credentials)),
+        format!("in {}{through}", region(&lambda.credentials, "the ARN, ")),
         whose(&lambda.credentials),
         shape.to_owned(),
     ]
@@ -160,8 +160,10 @@ fn bearer(token: Option<&token::Source>) -> String {
     }
 }
 
-fn region(credentials: &credentials::Config) -> &str {
-    credentials.region.as_deref().unwrap_or("the region of the environment or the profile")
+/// Where it is, as far as the settings say; `first` may say so too.
+fn region(credentials: &credentials::Config, first: &str) -> String {
+    let otherwise = || format!("the region of {first}the environment or the profile");
+    credentials.region.clone().unwrap_or_else(otherwise)
 }
 
 fn whose(credentials: &credentials::Config) -> String {
@@ -271,7 +273,7 @@ mod tests {
     records that it never takes go to letters
     at most 16 requests at once (8 to begin with), 5 attempts per record, 32768 records may wait for an endpoint
   plain (aws-api-gateway)
-    POST by HTTP/2, 7000 ms a call, signed for execute-api in the region of the environment or the profile, to
+    POST by HTTP/2, 7000 ms a call, signed for execute-api in the region of the URL, the environment or the profile, to
       https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com/records
     with the credentials of the environment, the profile, the container or the instance
     JSON bodies up to 4 MiB; larger batches are split

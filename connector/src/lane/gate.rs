@@ -17,6 +17,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
 /// connection.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// So long after a request might have asked whether the destination takes something, and none did, nothing is known of it.
+const UNASKED_MAX: Duration = Duration::from_secs(30);
+
 /// What stands between a lane's queue and its destination.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -227,10 +230,13 @@ impl Gate {
         self.breaker.phase()
     }
 
-    /// What an operator has to see to, while the breaker is open for it.
-    pub(super) fn holds(&self) -> Option<(Class, Cause)> {
+    /// What an operator has to see to, while the breaker is open for it and records come that ask. Who is not ready may get
+    /// none, and would never be again.
+    pub(super) fn holds(&self, now: Instant) -> Option<(Class, Cause)> {
         let operator = matches!(self.trouble.0, Class::Credentials | Class::Hold);
-        (operator && self.breaker.opened().is_some()).then_some(self.trouble)
+        let unasked = |since: Instant| now.saturating_duration_since(since) >= UNASKED_MAX;
+        let asks = !self.breaker.probe_at().is_some_and(unasked);
+        (operator && asks && self.breaker.opened().is_some()).then_some(self.trouble)
     }
 }
 
@@ -307,7 +313,7 @@ mod tests {
             let change = gate.end(pass, fails(Class::Hold, None), now, 1.0);
             assert_eq!(change.is_some(), n == 2, "{change:?}");
         }
-        assert_eq!(gate.holds(), Some((Class::Hold, Cause::Status(403))));
+        assert_eq!(gate.holds(now), Some((Class::Hold, Cause::Status(403))));
         assert_eq!((gate.refuses(now), gate.alarm(now)), (None, Some(now + 2_000 * MS)));
         now += 2_001 * MS;
         assert!(gate.admits(now) && gate.refuses(now).is_none(), "one may ask");
@@ -317,6 +323,25 @@ mod tests {
         now += 4_000 * MS;
         let probe = gate.begin(now);
         assert_eq!(gate.end(probe, Sign::Works(1), now, 0.0), Some(Change::Opened(6_001 * MS)));
-        assert_eq!((gate.holds(), gate.refuses(now), gate.admits(now)), (None, None, true));
+        assert_eq!((gate.holds(now), gate.refuses(now), gate.admits(now)), (None, None, true));
+    }
+
+    #[test]
+    fn where_nobody_comes_to_ask_nothing_is_held_against_a_destination_for_ever() {
+        let mut now = Instant::now();
+        let mut gate = Gate::new(8, 8, now);
+        for _ in 0..3 {
+            let pass = gate.begin(now);
+            now += 10 * MS;
+            gate.end(pass, fails(Class::Hold, None), now, 1.0);
+        }
+        let may_ask = now + 2_000 * MS;
+        assert!(gate.holds(may_ask + UNASKED_MAX - MS).is_some());
+        now = may_ask + UNASKED_MAX;
+        assert_eq!(gate.holds(now), None);
+        let probe = gate.begin(now);
+        assert!(gate.holds(now).is_some(), "somebody asks");
+        gate.end(probe, fails(Class::Hold, None), now, 1.0);
+        assert!(gate.holds(now).is_some());
     }
 }

@@ -30,7 +30,7 @@ impl Lane {
         let concluded = state.conclude(turn, batch, report, &self.stats, now, fastrand::f64());
         let alarm = state.turns.alarm(now);
         let sooner = state.is_sooner(alarm);
-        let holds = state.turns.gate.holds();
+        let holds = state.turns.gate.holds(now);
         self.gauge_destination(&state, now);
         drop(state);
         if sooner {

@@ -214,10 +214,12 @@ impl Suspects {
         let enough = if by_gateway { enough.max(GATEWAY_ALONE_MIN) } else { enough };
         let long = now.saturating_duration_since(suspicion.since) >= POISON_FOR;
         suspicion.convicted |= works && long && suspicion.alone >= enough;
-        match suspicion.alone {
-            _ if suspicion.convicted => Alone::Poison,
-            alone if alone >= enough / 2 => Alone::Often,
-            _ => Alone::Seldom,
+        // Whether they count or not, so many tries have shown that the next one soon is futile.
+        let often = suspicion.alone >= enough / 2 || by_gateway && suspicion.failures >= enough / 2;
+        match suspicion.convicted {
+            true => Alone::Poison,
+            false if often => Alone::Often,
+            false => Alone::Seldom,
         }
     }
 
@@ -324,6 +326,10 @@ mod tests {
             (1..=9).all(|n| again(&mut suspects, n) == Alone::Seldom),
             "a storm, with nothing in between"
         );
+        for _ in 0..GATEWAY_ALONE_MIN / 2 {
+            suspects.blame(&bad, start);
+        }
+        assert_eq!(again(&mut suspects, 9), Alone::Often, "it need not be asked all the time");
         let found = (10..=100).find(|n| {
             suspects.passed(start + *n * SECOND);
             (0..5).any(|_| again(&mut suspects, *n) == Alone::Poison)

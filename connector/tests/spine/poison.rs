@@ -166,7 +166,7 @@ async fn a_sound_record_that_meets_throttling_again_and_again_is_no_dead_letter(
         || Report::failed(Class::Transient, Cause::Overloaded),
         || Report::failed(Class::Transient, Cause::Timeout),
     ] {
-        let (_, setup) = batches(100, 7, failed);
+        let (target, setup) = batches(100, 7, failed);
         let mut peer = setup.start();
         for n in 100..120 {
             peer.send(&numbered(n)).await;
@@ -180,6 +180,8 @@ async fn a_sound_record_that_meets_throttling_again_and_again_is_no_dead_letter(
         }
         assert_eq!(peer.dead_letters(0), 0);
         assert_eq!(peer.stats(0).refused_closed.load(Relaxed), 0);
+        let requests = target.seen().len();
+        assert!(requests < 20 * 7 * 7, "{requests} in {} seconds", 20 * 7);
     }
 }
 
