@@ -8,7 +8,6 @@ use std::{sync::Arc, time::SystemTime};
 use ::http::{HeaderName, Uri, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tracing::warn;
 
 use self::signer::Signer;
 use crate::{
@@ -83,9 +82,6 @@ pub(crate) fn build(name: &str, kind: Kind, config: Config) -> Result<Http, Buil
         if !http.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
             check_region(url, whose.region.as_deref())?;
         }
-        if !url::is_https(url) && !is_local(url) {
-            warn!(destination = name, "requests are signed, but not encrypted: the URL is http");
-        }
     }
     for (name, value) in &statics {
         let refuse =
@@ -102,7 +98,7 @@ pub(crate) fn build(name: &str, kind: Kind, config: Config) -> Result<Http, Buil
         let problem = "no name of a service; expected one like execute-api, or nothing".to_owned();
         return Err(BuildError { key: "service".to_owned(), problem });
     }
-    let keys = credentials::Credentials::new(name, &whose);
+    let keys = credentials::Credentials::new(name, &regional(&whose, &urls));
     let signer = Signer::new(name, kind, service, whose.region, keys, SystemTime::now);
     http::authorized(name, http, Arc::new(signer), Traits::function(TEXT_BYTES_MAX))
 }
@@ -121,9 +117,11 @@ fn check_region(url: &Uri, region: Option<&str>) -> Result<(), BuildError> {
     }
 }
 
-fn is_local(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host == "[::1]"
+/// Where a role is assumed, when the settings do not say: where its requests go.
+fn regional(whose: &credentials::Config, urls: &[Uri]) -> credentials::Config {
+    let mut hosts = urls.iter().filter_map(Uri::host);
+    let region = whose.region.clone().or_else(|| hosts.find_map(address::region_of).map(str::to_owned));
+    credentials::Config { region, ..whose.clone() }
 }
 
 /// Well under the 6 MB of the event that a function gets, which the limits of both kinds come down to.
@@ -135,3 +133,20 @@ const OWNED: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-security-token"),
     HeaderName::from_static("x-amz-content-sha256"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_assumed_in_the_region_of_the_settings_or_of_the_url() {
+        let region = |set: Option<&str>, url: &str| {
+            let whose = credentials::Config { region: set.map(str::to_owned), ..Default::default() };
+            regional(&whose, &[url.parse().unwrap()]).region
+        };
+        let aws = "https://a1.execute-api.eu-central-1.amazonaws.com/prod";
+        assert_eq!(region(None, aws).as_deref(), Some("eu-central-1"));
+        assert_eq!(region(Some("eu-west-1"), "https://api.example.net/").as_deref(), Some("eu-west-1"));
+        assert_eq!(region(None, "https://api.example.net/"), None, "that of the environment");
+    }
+}

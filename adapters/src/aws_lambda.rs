@@ -108,13 +108,6 @@ impl AwsLambda {
             return Err(problem("max-request-bytes", &most));
         }
         let whose = regional(config.credentials, &function)?;
-        if config.invocation_type == InvocationType::Event {
-            warn!(
-                destination = name,
-                "invocation-type Event: records are acknowledged before the function has seen them, in no order, and what \
-                 it does not process is up to its own dead-letter queue"
-            );
-        }
         let content_type = statics.iter().find(|(name, _)| *name == ::http::header::CONTENT_TYPE);
         Ok(Self {
             destination: name.to_owned(),
@@ -160,7 +153,7 @@ impl AwsLambda {
                 Ok(event) => event,
                 Err(verdict) => return verdict,
             };
-            let offset_ms = self.clock.offset_ms();
+            let (offset_ms, began) = (self.clock.offset_ms(), Instant::now());
             queued.sent();
             self.counters.sent(event.len());
             let result = api.invoke(&self.function, self.kind.into(), Some(event)).await;
@@ -176,7 +169,7 @@ impl AwsLambda {
                 Err(Failed::Unreachable(why)) => return failed(Class::Transient, Cause::Unreachable, why),
                 Err(Failed::Malformed(why)) => return failed(Class::Transient, Cause::Malformed, why),
             };
-            if !std::mem::take(&mut again) || !self.is_worth_another(&refusal, offset_ms).await {
+            if !std::mem::take(&mut again) || !self.is_worth_another(&refusal, offset_ms, began).await {
                 return Verdict { report: self.judge.refused(&refusal), words: Some(refusal.words()) };
             }
             self.counters.repeated();
@@ -231,9 +224,9 @@ impl AwsLambda {
         }
     }
 
-    /// The API refused a call, which was signed when its clock was believed to be `offset_ms` ahead. Whether sending again at
-    /// once may help: nothing was processed.
-    async fn is_worth_another(&self, refusal: &Refusal, offset_ms: i64) -> bool {
+    /// The API refused a call that began at `began`, when its clock was believed to be `offset_ms` ahead. Whether sending
+    /// again at once may help: nothing was processed.
+    async fn is_worth_another(&self, refusal: &Refusal, offset_ms: i64, began: Instant) -> bool {
         let code = refusal.code.as_deref().unwrap_or_default();
         if !judge::proof_at_fault(code) {
             return false;
@@ -242,10 +235,7 @@ impl AwsLambda {
         if judge::is_clock_at_fault(code) && offset_ms.abs_diff(self.clock.offset_ms()) > JUMP_MS {
             return true;
         }
-        match self.credentials.current() {
-            Some(current) => self.credentials.renew(&current.credentials).await,
-            None => false,
-        }
+        self.credentials.renew_since(began).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 pub(crate) use self::source::words;
 use self::source::{Fetched, Providers};
@@ -23,7 +24,8 @@ mod source;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
-    /// Region of the service; that of the environment or the profile when absent.
+    /// Region of the service. When absent, the first of: that in the host name of the URL or in the ARN of the function, `AWS_REGION`,
+    /// the profile, the instance.
     #[serde(default)]
     pub region: Option<String>,
     /// Profile of the AWS configuration files.
@@ -74,10 +76,10 @@ impl Credentials {
         })
     }
 
-    /// A peer refused `used`. Asks the source again, unless that was done a moment ago; true when there are others now.
-    pub(crate) async fn renew(&self, used: &aws_credential_types::Credentials) -> bool {
-        let Some(last) = self.0.cache().last() else { return false };
-        self.0.renew(&Fetched { credentials: used.clone(), ..last }).await
+    /// A peer refused what signed a call that began at `began`. Asks the source again, unless that was done a moment ago; true
+    /// when there are others now.
+    pub(crate) async fn renew_since(&self, began: Instant) -> bool {
+        self.0.renew_since(began).await
     }
 
     /// For metrics.

@@ -135,7 +135,7 @@ impl Target for File {
             // A disk that hangs must not hold a worker: what it writes after all is there twice, which is allowed.
             match tokio::time::timeout(WRITE_TIMEOUT, self.write(payload)).await {
                 Ok(Ok(())) => Report::delivered(None),
-                Ok(Err(fault)) => Report::failed(fault.class, Cause::Unreachable),
+                Ok(Err(fault)) => Report::failed(fault.class, Cause::Storage),
                 Err(_) => Report::failed(Class::Transient, Cause::Timeout),
             }
         })

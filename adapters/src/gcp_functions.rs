@@ -5,9 +5,8 @@ use std::sync::Arc;
 use ::http::{HeaderName, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tracing::warn;
 
-use self::{audience::Audience, source::IdentityToken};
+use self::source::IdentityToken;
 use crate::{
     BuildError,
     authorize::Verdict,
@@ -45,18 +44,7 @@ pub(crate) fn build(name: &str, config: Config) -> Result<Http, BuildError> {
             ));
         }
         Some(audience) => audience,
-        None => {
-            let Audience { text, certain } = audience::of_all(&url::check_all(&http.urls)?)?;
-            if !certain {
-                warn!(
-                    destination = name,
-                    audience = text,
-                    "the host is not one of Google's own: services take this audience only where it is configured as a \
-                     custom one; otherwise set `audience` to the service's run.app URL"
-                );
-            }
-            text
-        }
+        None => audience::of_all(&url::check_all(&http.urls)?)?,
     };
     if impersonate.as_ref().is_some_and(|account| !is_account(account)) {
         let expected =

@@ -207,6 +207,8 @@ pub enum Cause {
     Timeout,
     /// No connection to any endpoint, or it broke before an answer.
     Unreachable,
+    /// What it is to be kept in cannot be written: permission, space, a fault of the disk.
+    Storage,
     /// A queue or window is full, or the peer asked for less (429, 503).
     Overloaded,
     /// The peer refused the credentials (401, 407).
@@ -229,6 +231,7 @@ impl Cause {
         match self {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
+            Self::Storage => "storage",
             Self::Overloaded => "overloaded",
             Self::Unauthorized => "unauthorized",
             Self::Status(_) => "status",

@@ -71,13 +71,8 @@ impl<S: Source> Renewed<S> {
         self.cache.current()
     }
 
-    /// A peer refused `used`. Asks the source again, unless that was done a moment ago; true when there is another now.
-    pub(crate) async fn renew(&self, used: &S::Item) -> bool {
-        self.start();
-        self.cache.renew(used).await
-    }
-
-    /// The same, where all that is known is that the refused call began at `began`.
+    /// A peer refused what a call used that began at `began`. Asks the source again, unless that was done a moment ago; true
+    /// when there is another now.
     pub(crate) async fn renew_since(&self, began: Instant) -> bool {
         self.start();
         self.cache.renew_since(began).await

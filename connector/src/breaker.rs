@@ -93,6 +93,11 @@ impl Breaker {
         (self.phase == Phase::Open).then_some(self.probe_at)
     }
 
+    /// What kept the destination from taking anything may be over: the next probe may go at once.
+    pub fn ask_now(&mut self, now: Instant) {
+        self.probe_at = self.probe_at.min(now);
+    }
+
     /// Whether a request may begin.
     pub fn admits(&self, now: Instant) -> bool {
         match self.phase {

@@ -31,7 +31,7 @@ mod ack_half;
 mod read_half;
 
 /// A record is answered no later than this after it was read. XDR gives up after ten seconds, fixed.
-const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
 /// A frame that began must be whole within this time; its source has long given up on it.
 const FRAME_WITHIN: Duration = Duration::from_secs(30);

@@ -60,7 +60,7 @@ pub struct Limits {
     pub batch_max: usize,
     /// Records held, in flight included.
     pub held_max: usize,
-    /// Bytes of their bodies. The window bounds what is unanswered; a destination that hangs still holds what was
+    /// Bytes that they keep. The window bounds what is unanswered; a destination that hangs still holds what was
     /// answered for it meanwhile.
     pub held_bytes_max: usize,
     /// Retries.
@@ -111,6 +111,7 @@ impl Lane {
             retry: limits.retry,
             // Nothing is thrown away on a suspicion.
             poison: !dead_letters.gives_up(),
+            buried: dead_letters.keeps_originals(),
         };
         let letters = Arc::clone(dead_letters.stats());
         let queue = Queue::new(Arc::clone(&policies), now);
@@ -233,8 +234,7 @@ impl Lane {
         let now = now();
         let mut state = self.lock();
         // Nobody would take it out of a closed lane.
-        if !state.has_room(job.piece.len(), self.limits.held_bytes_max) || self.closed.load(Ordering::Acquire)
-        {
+        if !state.has_room(job.bytes(), self.limits.held_bytes_max) || self.closed.load(Ordering::Acquire) {
             return Entry::Full(job);
         }
         if let Some(cause) = state.turns.gate.refuses(now) {
@@ -329,6 +329,11 @@ impl Lane {
             let (calls, refused, wake_at) = {
                 let now = now();
                 let mut state = self.lock();
+                if state.turns.gate.waits_for_credentials()
+                    && let Some(age) = self.target.access().and_then(|access| access.age)
+                {
+                    state.turns.gate.renewed(age, now);
+                }
                 let (calls, refused) = state.tick(now);
                 self.gauge_destination(&state, now);
                 (calls, refused, state.wake_at)

@@ -178,13 +178,14 @@ fn run_connector(arguments: &RunArguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => return fail(EXIT_CONFIG, &problems),
     };
-    let targets = match loaded.targets() {
-        Ok(targets) => targets,
-        Err(problems) => return fail(EXIT_CONFIG, &problems),
-    };
+    // First of all, or what the targets say while they are built is lost.
     let logs = match logging::init(&loaded.config.logging) {
         Ok(logs) => logs,
         Err(error) => return fail(EXIT_CONFIG, &error),
+    };
+    let targets = match loaded.targets() {
+        Ok(targets) => targets,
+        Err(problems) => return fail(EXIT_CONFIG, &problems),
     };
     let code = run_logged(arguments, loaded, targets, logs.clone());
     logs.flush();

@@ -3,9 +3,11 @@
 asked for, and a role with nothing but the permission to call it. Prints where everything is as one JSON object.
 
     setup.py ENDPOINT BOOTSTRAP SETTINGS
+    setup.py ENDPOINT grant POLICY
 
 SETTINGS is JSON: `front` (invoke, function-url, http-api, rest-api, alb, none), `environment` and `timeout` of the
-function, and `event-sources`: how many queues, each with one for its dead letters, Lambda shall read for the function.
+function, `forbidden` when the role shall not have its permission yet, and `event-sources`: how many queues, each with one
+for its dead letters, Lambda shall read for the function.
 """
 
 import io
@@ -141,11 +143,16 @@ def main():
     aws, alias = function(arrived_arn, source_arns)
     made["function"] = alias
     made["path"], statements = front(aws, alias)
-    made["role"] = role("connector", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, statements)
+    made["policy"] = {"Version": "2012-10-17", "Statement": statements}
+    given = [] if SETTINGS.get("forbidden") else statements
+    made["role"] = role("connector", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, given)
     for arn in source_arns:
         aws.create_event_source_mapping(EventSourceArn=arn, FunctionName=alias, BatchSize=10,
                                         FunctionResponseTypes=["ReportBatchItemFailures"])
     print(json.dumps(made))
 
 
-main()
+if BOOTSTRAP == "grant":
+    client("iam").put_role_policy(RoleName="connector", PolicyName="all-it-may", PolicyDocument=json.dumps(SETTINGS))
+else:
+    main()

@@ -3,5 +3,6 @@
 
 mod delivery;
 mod edge;
+mod operator;
 mod scene;
 mod secrets;

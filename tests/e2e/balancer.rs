@@ -18,25 +18,32 @@ use crate::{
 };
 
 const ISSUER: &str = "https://issuer.tokens.sts.global.api.aws";
-const AUDIENCE: &str = "records.example.net";
+pub(crate) const AUDIENCE: &str = "records.example.net";
 
-struct Bench {
+/// A load balancer, and who hands out tokens for it.
+pub(crate) struct Bench {
     folder: TempDir,
-    issuer: Issuer,
-    port: u16,
-    taken: PathBuf,
+    pub(crate) issuer: Issuer,
+    pub(crate) port: u16,
+    pub(crate) taken: PathBuf,
     _balancer: Running,
 }
 
 impl Bench {
     fn start() -> Option<Self> {
+        Self::failing(&[])
+    }
+
+    /// With `faults`, which are variables for `processing.py`.
+    pub(crate) fn failing(faults: &[(&str, &str)]) -> Option<Self> {
         let python = python::with_google()?;
         let folder = tempfile::tempdir().unwrap();
         let issuer = Issuer::start(&python, folder.path());
         let taken = folder.path().join("taken");
         let script = repository().join("tests/google/balancer.py");
         let mut balancer = Command::new(python);
-        balancer.arg(script).args([&issuer.keys(), ISSUER, AUDIENCE]).arg(&taken).stderr(Stdio::null());
+        balancer.arg(script).args([&issuer.keys(), ISSUER, AUDIENCE]).stderr(Stdio::null());
+        balancer.envs(faults.iter().copied()).env("TAKEN", &taken);
         let mut balancer = piped(&mut balancer).spawn().unwrap();
         let mut lines = BufReader::new(balancer.stdout.take().unwrap()).lines();
         let port = lines.next().unwrap().unwrap().parse().unwrap();

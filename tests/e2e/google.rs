@@ -18,20 +18,26 @@ use crate::{
     sender::Sender,
 };
 
-const AUDIENCE: &str = "https://orders-abcdefghij-ew.a.run.app";
+pub(crate) const AUDIENCE: &str = "https://orders-abcdefghij-ew.a.run.app";
 const ACCOUNT: &str = "connector@my-project.iam.gserviceaccount.com";
 
-struct Bench {
+/// A function, and who hands out tokens for it.
+pub(crate) struct Bench {
     folder: TempDir,
-    issuer: Issuer,
-    url: String,
-    taken: PathBuf,
+    pub(crate) issuer: Issuer,
+    pub(crate) url: String,
+    pub(crate) taken: PathBuf,
     _function: Running,
 }
 
 impl Bench {
     /// `None` without Python or PyPI. `invokers` may call the function.
     fn start(invokers: &str) -> Option<Self> {
+        Self::failing(invokers, &[])
+    }
+
+    /// With `faults`, which are variables for `processing.py`.
+    pub(crate) fn failing(invokers: &str, faults: &[(&str, &str)]) -> Option<Self> {
         let python = python::with_google()?;
         let folder = tempfile::tempdir().unwrap();
         let issuer = Issuer::start(&python, folder.path());
@@ -41,7 +47,12 @@ impl Bench {
         function.args(["--target", "records", "--host", "127.0.0.1", "--port", "0", "--source"]).arg(source);
         let settings =
             [("AUDIENCE", AUDIENCE), ("CERTS", &issuer.keys()), ("INVOKERS", invokers), ("OWN", "Basic own")];
-        function.envs(settings).env("TAKEN", &taken).env("GUNICORN_LOG_LEVEL", "info").env("WORKERS", "1");
+        function
+            .envs(settings)
+            .envs(faults.iter().copied())
+            .env("TAKEN", &taken)
+            .env("GUNICORN_LOG_LEVEL", "info")
+            .env("WORKERS", "1");
         let mut function = piped(&mut function).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(function.stderr.take().unwrap()).lines().map(Result::unwrap);
         let address =

@@ -4,9 +4,11 @@
 mod aws;
 mod balancer;
 mod client;
+mod consumers;
 mod documents;
 mod envoy;
 mod formats;
+mod getting_started;
 mod google;
 mod issuer;
 mod partial_failures;
@@ -15,4 +17,5 @@ mod roundtrip;
 mod sender;
 mod sigv4;
 mod tidy;
+mod tokens;
 mod vendor_options;

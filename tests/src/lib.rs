@@ -25,6 +25,7 @@ mod ministack;
 pub mod poison;
 mod process;
 mod receiver;
+mod shipped;
 mod xdr_client;
 
 pub use self::{
@@ -35,6 +36,7 @@ pub use self::{
     ministack::{Cloud, MiniStack},
     process::Process,
     receiver::{Receiver, Request},
+    shipped::Shipped,
     xdr_client::{Ack, XdrClient, delete, info_request, version, write},
 };
 

@@ -4,6 +4,7 @@
 //! What it builds is said in `tests/aws/setup.py`, where also stands what it does differently from AWS.
 
 use std::{
+    ffi::OsStr,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -30,6 +31,8 @@ pub struct Cloud {
     pub path: Option<String>,
     /// ARN of the role that may call it, and nothing else.
     pub role: String,
+    /// What that role needs.
+    pub policy: Value,
     /// The queue that the function fills.
     pub queue: String,
     /// Queues that Lambda reads for the function, each with the one for what it failed to process.
@@ -84,20 +87,31 @@ impl MiniStack {
 
     /// Builds what `settings` ask for; its function is `bootstrap`.
     pub async fn set_up(&self, bootstrap: &Path, settings: &Value) -> Cloud {
-        let mut command = Command::new(&self.python);
-        command.arg(repository().join("tests/aws/setup.py"));
-        command.arg(self.endpoint()).arg(bootstrap).arg(settings.to_string());
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), self.printed());
-        let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let made: Value =
+            serde_json::from_slice(&self.run([bootstrap.as_os_str(), settings.to_string().as_ref()]).await)
+                .unwrap();
         let text = |name: &str| made[name].as_str().map(str::to_owned);
         Cloud {
             function: text("function").unwrap(),
             path: text("path"),
             role: text("role").unwrap(),
+            policy: made["policy"].clone(),
             queue: text("queue").unwrap(),
             sources: serde_json::from_value(made["sources"].clone()).unwrap(),
         }
+    }
+
+    /// Allows the connector's role what it needs.
+    pub async fn grant(&self, cloud: &Cloud) {
+        self.run(["grant".as_ref(), cloud.policy.to_string().as_ref()]).await;
+    }
+
+    async fn run(&self, arguments: [&OsStr; 2]) -> Vec<u8> {
+        let mut command = Command::new(&self.python);
+        command.arg(repository().join("tests/aws/setup.py")).arg(self.endpoint()).args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), self.printed());
+        output.stdout
     }
 
     /// The bodies of all messages in a queue, visible or not, which stay there.

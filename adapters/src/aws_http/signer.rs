@@ -44,8 +44,6 @@ pub(super) struct Signer<K> {
 struct Learned {
     clocks: Clocks,
     told: Option<Instant>,
-    /// The credentials that sign, and since when they do instead of others.
-    signing: Option<(aws_credential_types::Credentials, Option<Instant>)>,
 }
 
 /// Where the credentials come from: their cache, or a test.
@@ -53,7 +51,7 @@ pub(super) trait Keys: std::fmt::Debug + Send + Sync + 'static {
     /// See [`credentials::Credentials`], here and below.
     fn prepare(&self) -> impl Future<Output = Result<(), Unproven>> + Send;
     fn current(&self) -> Option<Current>;
-    fn renew(&self, used: &aws_credential_types::Credentials) -> impl Future<Output = bool> + Send;
+    fn renew_since(&self, began: Instant) -> impl Future<Output = bool> + Send;
     fn access(&self) -> Access;
 }
 
@@ -66,8 +64,8 @@ impl Keys for Arc<credentials::Credentials> {
         credentials::Credentials::current(self)
     }
 
-    fn renew(&self, used: &aws_credential_types::Credentials) -> impl Future<Output = bool> + Send {
-        credentials::Credentials::renew(self, used)
+    fn renew_since(&self, began: Instant) -> impl Future<Output = bool> + Send {
+        credentials::Credentials::renew_since(self, began)
     }
 
     fn access(&self) -> Access {
@@ -106,7 +104,7 @@ impl<K: Keys> Signer<K> {
                 "no region to sign for: neither `region`, nor the host name {host}, nor AWS_REGION or the profile names one"
             ))
         })?;
-        let now = self.learned().signs_with(&credentials, &host, (self.clock)());
+        let now = self.learned().clocks.now(&host, (self.clock)());
         sigv4::sign(request, body, &credentials, Scope { region, service: &self.service }, now)
     }
 
@@ -124,41 +122,12 @@ impl<K: Keys> Signer<K> {
         corrected
     }
 
-    /// True when the credentials that signed are not the last ones any more.
-    async fn renewed(&self, refusal: &Refusal<'_>) -> bool {
-        let signing = self.learned().signing.clone();
-        match signing {
-            // Others sign by now: maybe not those that were refused.
-            Some((_, Some(since))) if since > refusal.began => true,
-            Some((used, _)) => self.keys.renew(&used).await,
-            None => false,
-        }
-    }
-
     fn learned(&self) -> MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Learned {
-    /// Notes who signs; the time to sign by.
-    fn signs_with(
-        &mut self,
-        credentials: &aws_credential_types::Credentials,
-        host: &str,
-        own: SystemTime,
-    ) -> SystemTime {
-        let same = self.signing.as_ref().is_some_and(|(known, _)| {
-            known.access_key_id() == credentials.access_key_id()
-                && known.session_token() == credentials.session_token()
-        });
-        if !same {
-            let since = self.signing.is_some().then(Instant::now);
-            self.signing = Some((credentials.clone(), since));
-        }
-        self.clocks.now(host, own)
-    }
-
     fn tell(&mut self, destination: &str, host: &str, ahead: Ahead, now: Instant) {
         if self.told.is_some_and(|told| now.duration_since(told) < TELL_INTERVAL) {
             return;
@@ -192,8 +161,11 @@ impl<K: Keys> Authorize for Signer<K> {
         Box::pin(async move {
             match Fault::read(refusal.headers, refusal.body).about {
                 About::Clock | About::Signature => self.corrected(&refusal, Hint::Named),
-                About::Credentials => self.renewed(&refusal).await,
-                // Some receivers never say why.
+                About::Credentials => self.keys.renew_since(refusal.began).await,
+                // HTTP APIs never say why: `Forbidden` is all they tell of keys that were exchanged.
+                About::Unsaid if refusal.status == StatusCode::FORBIDDEN => {
+                    self.corrected(&refusal, Hint::None) || self.keys.renew_since(refusal.began).await
+                }
                 About::Unsaid | About::Scope | About::Permission | About::Address => {
                     self.corrected(&refusal, Hint::None)
                 }

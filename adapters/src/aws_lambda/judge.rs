@@ -81,6 +81,8 @@ impl Judge {
         let (status, retry_after) = (refusal.status, refusal.retry_after);
         let (class, cause) = self.class(refusal);
         let class = match class {
+            // Whatever the lists say of the status: who calls and how often is surely not about the records.
+            Class::Credentials | Class::Throttled if self.rejected.contains(&status) => class,
             _ if self.rejected.contains(&status) => Class::Record,
             Class::Hold | Class::Record | Class::Credentials if self.retried.contains(&status) => {
                 Class::Transient

@@ -1,6 +1,7 @@
 //! A call that checks everything but runs nothing (DryRun), and what its failure means to an operator.
 
 use aws_sdk_lambda::types::InvocationType;
+use tokio::time::Instant;
 
 use super::{AwsLambda, call::Failed, judge};
 use crate::ProbeFailure;
@@ -17,9 +18,10 @@ impl AwsLambda {
             Err(unproven) => return missing("region", unproven.to_string()),
         };
         let function = &self.function;
+        let began = Instant::now();
         let mut result = api.invoke(function, InvocationType::DryRun, None).await;
         if let Err(Failed::Refused(refusal)) = &result
-            && self.is_worth_another(refusal, 0).await
+            && self.is_worth_another(refusal, 0, began).await
         {
             result = api.invoke(function, InvocationType::DryRun, None).await;
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use self::peer::{Answer, Peer, error, ok};
+use self::peer::{Answer, Peer, Seen, error, ok};
 use super::*;
 use crate::{ItemFailure, Outcome, Outcomes, credentials::scripted::Sessions};
 
@@ -176,6 +176,28 @@ async fn an_ended_session_is_replaced_once_and_the_call_made_again() {
     let stats = &target.endpoints()[0];
     assert_eq!((stats.success, stats.error), (1, 0));
     assert_eq!(target.access().unwrap().fetched, 2);
+}
+
+#[tokio::test]
+async fn who_hears_late_that_its_session_ended_uses_the_new_one() {
+    let expired = error(403, "ExpiredTokenException", "expired");
+    let may = Arc::new(tokio::sync::Notify::new());
+    let late = Answer::Held(Arc::clone(&may), Box::new(expired.clone()));
+    let peer = Peer::start(&[late, expired, ok("{}")]).await;
+    let sessions = Sessions::new(&["a", "b", "c"]);
+    let target = Arc::new(target(&peer, &sessions, json!({})));
+    let first = tokio::spawn({
+        let target = Arc::clone(&target);
+        async move { target.deliver(&payload(b"[1,2,3]")).await }
+    });
+    while peer.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(target.deliver(&payload(b"[4,5,6]")).await.class, Class::Done, "after a renewal");
+    may.notify_one();
+    assert_eq!(first.await.unwrap().class, Class::Done, "that renewal serves this one too");
+    assert_eq!(sessions.fetches.load(SeqCst), 2);
+    assert_eq!(peer.seen().iter().map(Seen::key).collect::<Vec<_>>(), ["a", "a", "b", "b"]);
 }
 
 #[tokio::test]

@@ -38,8 +38,8 @@ struct State<T> {
     held: Option<Held<T>>,
     /// A fetch is under way.
     running: bool,
-    /// The next one is due at once.
-    forced: bool,
+    /// When the next one is due at the latest, because a peer refused what is at hand.
+    forced_at: Option<Instant>,
     /// Until when no one may force another.
     no_force_until: Option<Instant>,
     /// Fetches in a row that brought nothing new, and until when there is none.
@@ -151,13 +151,15 @@ impl<S: Source> Cache<S> {
             if self.has_other(&state, used) {
                 return true;
             }
-            if !state.running && !state.forced {
-                let now = Instant::now();
-                if state.no_force_until.is_some_and(|until| now < until) {
+            let now = Instant::now();
+            if !state.running && state.forced_at.is_none_or(|at| now < at) {
+                let at = state.no_force_until.filter(|until| now < *until).unwrap_or(now);
+                state.forced_at = Some(at);
+                if now < at {
+                    // Not now, but not only when somebody is refused again: nobody may ask for long.
+                    self.wanted.notify_one();
                     return false;
                 }
-                state.forced = true;
-                state.no_force_until = Some(now + FORCE_INTERVAL);
             }
         }
         self.wanted.notify_one();
@@ -202,7 +204,9 @@ impl<S: Source> Cache<S> {
                 let mut state = self.state();
                 let wait = state.wait((self.clock)(), Instant::now());
                 if wait.is_zero() {
-                    state.forced = false;
+                    if state.forced_at.take().is_some() {
+                        state.no_force_until = Some(Instant::now() + FORCE_INTERVAL);
+                    }
                     state.running = true;
                     return;
                 }
@@ -313,7 +317,7 @@ impl<T> State<T> {
         Self {
             held: None,
             running: false,
-            forced: false,
+            forced_at: None,
             no_force_until: None,
             tries: 0,
             pause_until: None,
@@ -327,9 +331,12 @@ impl<T> State<T> {
 
     /// How long until a fetch is due.
     fn wait(&self, now: SystemTime, instant: Instant) -> Duration {
-        if self.forced {
-            return Duration::ZERO;
-        }
+        let forced = self.forced_at.map_or(Duration::MAX, |at| at.saturating_duration_since(instant));
+        forced.min(self.regular_wait(now, instant))
+    }
+
+    /// The same, whoever was refused.
+    fn regular_wait(&self, now: SystemTime, instant: Instant) -> Duration {
         if let Some(at) = self.look_at {
             return at.saturating_duration_since(instant);
         }

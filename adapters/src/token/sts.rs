@@ -8,6 +8,7 @@ use std::{
 use aws_config::retry::RetryConfig;
 use aws_sdk_sts::{Client, config, error::ProvideErrorMetadata as _};
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::{AwsWebIdentity, Token};
 use crate::{
@@ -29,11 +30,10 @@ impl WebIdentity {
 
     async fn ask(&self) -> Result<Token, String> {
         self.keys.prepare().await.map_err(|unproven| unproven.0)?;
-        let used =
-            self.keys.current().ok_or("the AWS credentials have expired, and there are no new ones")?;
+        let began = Instant::now();
         match self.ask_once().await {
             Err(Fault { words, credentials: true }) => {
-                if !self.keys.renew(&used.credentials).await {
+                if !self.keys.renew_since(began).await {
                     return Err(words);
                 }
                 self.ask_once().await.map_err(|fault| fault.words)

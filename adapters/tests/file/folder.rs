@@ -39,7 +39,7 @@ async fn one_writer_at_a_time() {
     let (first, second) = (target(folder.path()), target(folder.path()));
     assert_eq!(deliver(&first, &[1]).await, Report::delivered(None));
     let refused = deliver(&second, &[2]).await;
-    assert_eq!(refused, Report::failed(Class::Hold, Cause::Unreachable));
+    assert_eq!(refused, Report::failed(Class::Hold, Cause::Storage));
     let words = second.probe().await.unwrap();
     assert!(words.contains("a connector is writing there now as orders"), "{words}");
     drop(first);
@@ -59,7 +59,7 @@ async fn what_is_no_folder_waits_for_an_operator() {
     let path = folder.path().join("orders");
     fs::write(&path, "").unwrap();
     let orders = target(&path);
-    assert_eq!(deliver(&orders, &[1]).await, Report::failed(Class::Hold, Cause::Unreachable));
+    assert_eq!(deliver(&orders, &[1]).await, Report::failed(Class::Hold, Cause::Storage));
     let failure = orders.probe().await.unwrap_err();
     assert_eq!(failure.missing, "address", "{failure}");
     assert!(failure.found.contains("orders"), "{failure}");

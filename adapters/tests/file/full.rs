@@ -43,7 +43,7 @@ async fn on_a_small_disk() {
     fs::write(&ballast, vec![0; 100_000]).unwrap();
     for round in 0..5 {
         let full = fill(&orders, &mut next, &mut confirmed).await;
-        assert_eq!(full, Report::failed(Class::Transient, Cause::Unreachable));
+        assert_eq!(full, Report::failed(Class::Transient, Cause::Storage));
         let same: Vec<u64> = (next - 7..next).collect();
         for _ in 0..10 {
             assert_eq!(deliver(&orders, &same).await, full);
@@ -70,7 +70,7 @@ async fn on_a_small_disk() {
 
     remount(disk, "ro");
     let orders = target(&disk.join("orders"));
-    assert_eq!(deliver(&orders, &[next]).await, Report::failed(Class::Hold, Cause::Unreachable));
+    assert_eq!(deliver(&orders, &[next]).await, Report::failed(Class::Hold, Cause::Storage));
     let failure = orders.probe().await.unwrap_err();
     assert!(failure.to_string().contains("Read-only"), "{failure}");
     remount(disk, "rw");

@@ -241,7 +241,6 @@ async fn what_is_not_about_credentials_is_sent_once() {
         refusal("AccessDeniedException", r#"{"message":"User: arn:aws:iam::1:user/u is not authorized"}"#);
     for (answer, expected) in [
         (denied, hold(403)),
-        (refusal("", r#"{"message":"Forbidden"}"#), hold(403)),
         (refusal("MissingAuthenticationTokenException", "{}"), hold(403)),
         ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n".to_owned(), credentials_failed(401)),
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(), hold(404)),
@@ -251,6 +250,13 @@ async fn what_is_not_about_credentials_is_sent_once() {
         assert_eq!(deliver(&target(&peer.url, json!({}))).await, expected, "{answer}");
         assert_eq!(peer.requests(), 1, "{answer}");
     }
+    // An HTTP API says the same of keys that were exchanged: once more with others, and that is not about records either.
+    let (peer, _) = peer(|_, _| refusal("", r#"{"message":"Forbidden"}"#)).await;
+    let target = target(&peer.url, json!({}));
+    assert_eq!(deliver(&target).await, hold(403));
+    assert_eq!((peer.requests(), fetches()), (2, 6), "one session for each target, and one more");
+    assert_eq!(deliver(&target).await, hold(403));
+    assert_eq!(peer.requests(), 3, "it was asked for a moment ago");
 }
 
 #[tokio::test]

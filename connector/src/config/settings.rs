@@ -57,11 +57,11 @@ pub(crate) fn aws_credentials(target: &TargetConfig) -> Option<&credentials::Con
     }
 }
 
-/// How long one call may take, milliseconds.
-pub(crate) fn call_timeout_ms(target: &TargetConfig) -> Option<u64> {
+/// How long one call may take, milliseconds, to change it.
+pub(crate) fn call_timeout_ms_mut(target: &mut TargetConfig) -> Option<&mut u64> {
     match target {
-        TargetConfig::AwsLambda(lambda) => Some(lambda.call_timeout),
-        other => http_settings(other).map(|http| http.call_timeout),
+        TargetConfig::AwsLambda(lambda) => Some(&mut lambda.call_timeout),
+        other => http_settings_mut(other).map(|http| &mut http.call_timeout),
     }
 }
 

@@ -65,6 +65,13 @@ impl<'r> Fates<'r> {
         Self { each, records: batch.len(), class, retry_after: report.retry_after }
     }
 
+    /// Takes a refusal of the whole request for one of the destination, whatever was sent: no record is at fault.
+    pub(super) fn hold(&mut self) {
+        if let Each::All(Outcome::Rejected(cause)) = self.each {
+            (self.each, self.class) = (Each::All(Outcome::Retryable(cause)), Class::Hold);
+        }
+    }
+
     /// The fates, in the order of the request.
     pub(super) fn iter(&self) -> impl Iterator<Item = Fate<'r>> {
         let mut next_named = match &self.each {
@@ -152,8 +159,16 @@ pub(super) fn may_be_poison(class: Class, cause: Cause) -> bool {
             | Cause::Malformed
             | Cause::Status(_)
             | Cause::Overloaded => true,
-            Cause::Unreachable | Cause::Unauthorized | Cause::TooLarge | Cause::Shutdown => false,
+            Cause::Unreachable | Cause::Storage | Cause::Unauthorized | Cause::TooLarge | Cause::Shutdown => {
+                false
+            }
         }
+}
+
+/// Whether a failure that [`may_be_poison`] may as well be that of whoever stands before the consumer, and then is about
+/// no record: a gateway without a consumer that is free answers like one whose consumer failed.
+pub(super) fn may_be_of_gateway(cause: Cause) -> bool {
+    matches!(cause, Cause::Status(502 | 520..=530) | Cause::Overloaded | Cause::Timeout)
 }
 
 #[cfg(test)]

@@ -30,8 +30,9 @@ pub(super) struct Gate {
     running: usize,
     /// Calls for workers were left out, or in vain, while no request might go: whoever may go next makes up for them.
     turned_away: bool,
-    /// What the last request that failed as a whole failed of.
+    /// What the last request that failed as a whole failed of, and when.
     trouble: (Class, Cause),
+    troubled: Instant,
 }
 
 /// A request that was let through.
@@ -84,6 +85,7 @@ impl Gate {
             running: 0,
             turned_away: false,
             trouble: (Class::Transient, Cause::Unreachable),
+            troubled: now,
         }
     }
 
@@ -162,7 +164,7 @@ impl Gate {
             Sign::Nothing => self.fail(pass, self.trouble.0, true, now, jitter),
             Sign::Fails { class, cause, retry_after, rule } => {
                 if pass.probe || self.breaker.phase() == Phase::Closed {
-                    self.trouble = (class, cause);
+                    (self.trouble, self.troubled) = ((class, cause), now);
                 }
                 let throttled = class == Class::Throttled && self.throttle(pass, retry_after, now, jitter);
                 let shut = self.fail(pass, class, rule, now, jitter);
@@ -180,6 +182,19 @@ impl Gate {
         self.paused_until = self.paused_until.max(Some(now + asked));
         self.paused_since = self.paused_since.or(Some(now));
         lowered || asked > Duration::ZERO && !was_paused
+    }
+
+    /// Whether the destination takes nothing because it does not accept who we say we are.
+    pub(super) fn waits_for_credentials(&self) -> bool {
+        self.trouble.0 == Class::Credentials && self.breaker.opened().is_some()
+    }
+
+    /// What proves who we are came `age` ago. When it was refused since, that is nothing new; otherwise one request asks at
+    /// once whether it is accepted.
+    pub(super) fn renewed(&mut self, age: Duration, now: Instant) {
+        if self.waits_for_credentials() && age < now.saturating_duration_since(self.troubled) {
+            self.breaker.ask_now(now);
+        }
     }
 
     fn fail(&mut self, pass: Pass, class: Class, rule: bool, now: Instant, jitter: f64) -> Option<Change> {

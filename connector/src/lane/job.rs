@@ -93,6 +93,11 @@ impl Tickets {
 }
 
 impl Job {
+    /// Bytes that it keeps in memory: the piece, and the message that it came in.
+    pub(crate) fn bytes(&self) -> usize {
+        self.piece.len() + self.original.as_ref().map_or(0, |original| original.bytes())
+    }
+
     /// Whether anybody still waits for what becomes of it.
     pub(crate) fn is_wanted(&self, now: Instant) -> bool {
         self.deadline > now && self.tickets.is_wanted()
@@ -115,11 +120,12 @@ impl Job {
         if newer {
             std::mem::swap(self, &mut other);
         }
+        let bytes = other.bytes();
         // Those who waited for the other one have waited since then.
         self.entered = self.entered.min(other.entered);
         self.tickets.superseded.append(&mut other.tickets.superseded);
         self.tickets.superseded.push(other.tickets.own);
-        Some(other.piece.len())
+        Some(bytes)
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Queue {
     alarm: Option<Instant>,
     /// Jobs handed in and not finished, those in flight included.
     held: usize,
-    /// Bytes of their pieces.
+    /// Bytes that they keep.
     held_bytes: usize,
     /// Jobs in flight.
     in_flight: usize,
@@ -117,8 +117,8 @@ impl Queue {
     /// Adds a job. One that is stale already is not sent; one that was taken in is, unless a newer version follows it here.
     pub(super) fn push(&mut self, job: Job, now: Instant) -> Pushed {
         self.held += 1;
-        self.held_bytes += job.piece.len();
-        let (bytes, stale) = (job.piece.len(), job.is_stale(now));
+        let (bytes, stale) = (job.bytes(), job.is_stale(now));
+        self.held_bytes += bytes;
         match self.records.entry(job.record) {
             Entry::Occupied(mut busy) => {
                 let waiting = busy.get_mut();
@@ -283,14 +283,14 @@ impl Queue {
         // Of those in flight only the later versions.
         self.records.values_mut().for_each(|waiting| drained.extend(waiting.drain(..)));
         self.held -= drained.len();
-        self.held_bytes -= drained.iter().map(|job| job.piece.len()).sum::<usize>();
+        self.held_bytes -= drained.iter().map(Job::bytes).sum::<usize>();
         drained
     }
 
     /// Lets the next version of a record go, after `job` is done with.
     pub(super) fn finish(&mut self, job: &Job, now: Instant) {
         self.held -= 1;
-        self.held_bytes -= job.piece.len();
+        self.held_bytes -= job.bytes();
         self.release(&job.record, now);
     }
 
@@ -395,7 +395,7 @@ impl Queue {
         self.held
     }
 
-    /// Bytes of their pieces.
+    /// Bytes that they keep.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }

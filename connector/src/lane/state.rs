@@ -8,14 +8,14 @@
 //! | transient | back off, a few times; the third time in halves | the breaker counts |
 //! | throttled | back off | left alone as long as it asks; half as many requests at once |
 //! | credentials, hold | refused for now, slowly | the breaker opens soon; not ready |
-//! | record | in halves, at once; one alone is refused for good | works |
+//! | record | in halves, at once; one alone is refused for good | works; after a hundred in a row with nothing delivered, as hold |
 
 use std::time::Instant;
 
 use adapters::{Cause, Class, Outcome, Report};
 
 use super::{
-    fates::{About, Fate, Fates, may_be_poison},
+    fates::{About, Fate, Fates, may_be_of_gateway, may_be_poison},
     gate::{Change, Gate, Sign},
     job::Job,
     queue::Queue,
@@ -48,6 +48,8 @@ pub(super) struct Rules {
     pub(super) retry: RetryPolicy,
     /// Whether a record is given up that nobody refused but that fails again and again while others pass.
     pub(super) poison: bool,
+    /// Whether it then goes elsewhere, and does not come again as it is.
+    pub(super) buried: bool,
 }
 
 /// What a request's end comes to.
@@ -132,7 +134,10 @@ impl State {
         now: Instant,
         jitter: f64,
     ) -> Concluded<'r> {
-        let fates = Fates::new(report, batch);
+        let mut fates = Fates::new(report, batch);
+        if self.turns.queue.suspects().are_all_refused() {
+            fates.hold();
+        }
         let (count, delivered, retryable) = (batch.len(), fates.delivered(), fates.retryable());
         let held = self.turns.queue.held();
         let sign = self.sign(&fates, batch, now);
@@ -246,6 +251,7 @@ impl State {
         let left_alone = matches!(class, Class::Throttled | Class::Credentials | Class::Hold);
         let enough = self.failing.no_coincidence().max(self.named.no_coincidence());
         let enough = enough.max(self.rules.retry.attempts_max);
+        let by_gateway = may_be_of_gateway(cause);
         let known = !suspects.is_empty() && suspects.is_suspected(&job.record);
         if !may_be_poison(class, cause) || troubled && !known {
             return Verdict::Retry(cause, troubled || left_alone);
@@ -256,15 +262,20 @@ impl State {
                 return if split { Verdict::Split } else { Verdict::Retry(cause, troubled) };
             }
             About::Named if self.named.is_the_rule() => Alone::Seldom,
-            About::Named => suspects.failed_alone(&job.record, enough, now),
+            About::Named => suspects.failed_alone(&job.record, enough, by_gateway, now),
             About::Alone if suspects.blame(&job.record, now) => {
                 suspects.isolate(&job.record, now);
-                suspects.failed_alone(&job.record, enough, now)
+                suspects.failed_alone(&job.record, enough, by_gateway, now)
             }
             About::Alone => Alone::Seldom,
         };
         match alone {
-            Alone::Poison if self.rules.poison => Verdict::Settle(End::Poison { cause, reason }),
+            Alone::Poison if self.rules.poison => {
+                if self.rules.buried {
+                    suspects.settled(&job.record, now);
+                }
+                Verdict::Settle(End::Poison { cause, reason })
+            }
             Alone::Seldom => Verdict::Retry(cause, troubled),
             Alone::Often | Alone::Poison => Verdict::Retry(cause, true),
         }

@@ -28,6 +28,14 @@ const POISON_FOR: Duration = Duration::from_secs(5);
 /// The destination is known to work only so long after it took something.
 const WORKS_FOR: Duration = Duration::from_secs(10);
 
+/// Fewer failures alone than this prove nothing where they may be a gateway's: with one request in two failing anyway, so
+/// many in a row are once in a thousand million.
+const GATEWAY_ALONE_MIN: u32 = 30;
+
+/// So many records refused or failed alone, with nothing delivered in between, are not about records: a wrong address, or a
+/// consumer that takes nothing any more.
+const REFUSED_IN_A_ROW_MAX: u32 = 100;
+
 /// More records than this that fail alone, with nothing delivered in between, are an outage.
 const ISOLATED_AT_ONCE_MAX: u32 = 8;
 
@@ -36,8 +44,9 @@ const ISOLATED_AT_ONCE_MAX: u32 = 8;
 pub(super) struct Suspects {
     records: HashMap<RecordId, Suspicion, RandomState>,
     isolated: usize,
-    /// When the destination took something last.
+    /// When the destination took something last, and how often it did.
     passed: Option<Instant>,
+    passes: u64,
     /// Of whom requests failed since, beside known suspects.
     failed_since: Failed,
     /// Records found to fail alone since.
@@ -56,8 +65,9 @@ enum Failed {
 struct Suspicion {
     /// Requests with it that failed as a whole.
     failures: u32,
-    /// Times that it failed and nothing else did.
+    /// Times that it failed and nothing else did, and how often the destination had taken something at the last of them.
     alone: u32,
+    alone_at_pass: u64,
     /// It goes alone.
     isolated: bool,
     /// It was found to be poison: that it fails says nothing of the destination any more.
@@ -83,6 +93,7 @@ impl Suspects {
             records: HashMap::default(),
             isolated: 0,
             passed: None,
+            passes: 0,
             failed_since: Failed::Nobody,
             isolated_since: 0,
             swept: now,
@@ -118,6 +129,11 @@ impl Suspects {
         self.records.get(record).is_some_and(|suspicion| suspicion.convicted || suspicion.isolated && only_it)
     }
 
+    /// Whether the destination refuses whatever comes, one record like the other.
+    pub(super) fn are_all_refused(&self) -> bool {
+        self.isolated_since >= REFUSED_IN_A_ROW_MAX
+    }
+
     /// Whether the destination is known to work, whatever records that go alone make of it. An outage may have begun with
     /// the first failure of a record, so that counts whosever it was.
     fn works(&self, now: Instant) -> bool {
@@ -129,6 +145,7 @@ impl Suspects {
     /// A request delivered something.
     pub(super) fn passed(&mut self, now: Instant) {
         self.passed = Some(now);
+        self.passes += 1;
         self.failed_since = Failed::Nobody;
         self.isolated_since = 0;
     }
@@ -146,6 +163,13 @@ impl Suspects {
     pub(super) fn clear(&mut self, record: &RecordId) {
         if let Some(suspicion) = self.records.remove(record) {
             self.isolated -= usize::from(suspicion.isolated);
+        }
+    }
+
+    /// What was held against a record is settled: whatever comes of it next is another version. It still goes alone.
+    pub(super) fn settled(&mut self, record: &RecordId, now: Instant) {
+        if let Some(suspicion) = self.records.get_mut(record) {
+            (suspicion.alone, suspicion.convicted, suspicion.since) = (0, false, now);
         }
     }
 
@@ -169,10 +193,25 @@ impl Suspects {
 
     /// A record failed and nothing else did. It is poison once it did so `enough` times, for long, while the
     /// destination worked; then it stays so until it is delivered.
-    pub(super) fn failed_alone(&mut self, record: &RecordId, enough: u32, now: Instant) -> Alone {
-        let works = self.works(now);
+    ///
+    /// Where the failure may be that of whoever stands before the consumer (`by_gateway`), as throttling shows behind a
+    /// load balancer, failures that follow each other count once: something has to pass between two that count, and half
+    /// of the time failing must not be enough to explain them.
+    pub(super) fn failed_alone(
+        &mut self,
+        record: &RecordId,
+        enough: u32,
+        by_gateway: bool,
+        now: Instant,
+    ) -> Alone {
+        let (works, passes) = (self.works(now), self.passes);
         let Some(suspicion) = self.entry(record, now) else { return Alone::Seldom };
-        suspicion.alone = suspicion.alone.saturating_add(u32::from(works));
+        let counts = works && !(by_gateway && suspicion.alone > 0 && suspicion.alone_at_pass == passes);
+        if counts {
+            suspicion.alone = suspicion.alone.saturating_add(1);
+            suspicion.alone_at_pass = passes;
+        }
+        let enough = if by_gateway { enough.max(GATEWAY_ALONE_MIN) } else { enough };
         let long = now.saturating_duration_since(suspicion.since) >= POISON_FOR;
         suspicion.convicted |= works && long && suspicion.alone >= enough;
         match suspicion.alone {
@@ -186,8 +225,15 @@ impl Suspects {
         if self.records.len() >= REMEMBERED_MAX && !self.records.contains_key(record) {
             return None;
         }
-        let new =
-            Suspicion { failures: 0, alone: 0, isolated: false, convicted: false, since: now, last: now };
+        let new = Suspicion {
+            failures: 0,
+            alone: 0,
+            alone_at_pass: 0,
+            isolated: false,
+            convicted: false,
+            since: now,
+            last: now,
+        };
         let suspicion = self.records.entry(*record).or_insert(new);
         suspicion.last = now;
         Some(suspicion)
@@ -231,7 +277,7 @@ mod tests {
         let bad = record(1);
         (1..=100).find(|n| {
             let now = start + every * *n;
-            let alone = suspects.failed_alone(&bad, 7, now);
+            let alone = suspects.failed_alone(&bad, 7, false, now);
             between(suspects, now);
             alone == Alone::Poison
         })
@@ -267,19 +313,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_gateway_may_have_said_counts_once_between_two_successes_and_proves_little() {
+        let start = Instant::now();
+        let bad = record(1);
+        let mut suspects = Suspects::new(start);
+        suspects.passed(start);
+        let again =
+            |suspects: &mut Suspects, n: u32| suspects.failed_alone(&bad, 7, true, start + n * SECOND);
+        assert!(
+            (1..=9).all(|n| again(&mut suspects, n) == Alone::Seldom),
+            "a storm, with nothing in between"
+        );
+        let found = (10..=100).find(|n| {
+            suspects.passed(start + *n * SECOND);
+            (0..5).any(|_| again(&mut suspects, *n) == Alone::Poison)
+        });
+        assert_eq!(found, Some(38), "the thirtieth time");
+    }
+
+    #[test]
     fn poison_stays_poison_and_says_nothing_of_the_destination() {
         let start = Instant::now();
         let (bad, mut suspects) = (record(1), Suspects::new(start));
         suspects.isolate(&bad, start);
         suspects.passed(start);
         assert!(suspects.is_excused(&bad));
-        assert_eq!(suspects.failed_alone(&bad, 7, start), Alone::Seldom);
-        let seen: Vec<_> = (1..=6).map(|n| suspects.failed_alone(&bad, 7, start + n * SECOND)).collect();
+        assert_eq!(suspects.failed_alone(&bad, 7, false, start), Alone::Seldom);
+        let seen: Vec<_> =
+            (1..=6).map(|n| suspects.failed_alone(&bad, 7, false, start + n * SECOND)).collect();
         assert_eq!(seen[..5], [Alone::Seldom, Alone::Often, Alone::Often, Alone::Often, Alone::Often]);
         assert_eq!(seen[5], Alone::Poison);
         suspects.failed(None);
         assert!(suspects.is_excused(&bad));
-        assert_eq!(suspects.failed_alone(&bad, 7, start + 11 * SECOND), Alone::Poison);
+        assert_eq!(suspects.failed_alone(&bad, 7, false, start + 11 * SECOND), Alone::Poison);
         suspects.clear(&bad);
         assert!(!suspects.is_excused(&bad));
     }
@@ -295,7 +361,11 @@ mod tests {
         suspects.failed(Some(&bad));
         suspects.failed(Some(&bad));
         assert!(suspects.is_excused(&bad) && !suspects.is_excused(&other));
-        assert_eq!(suspects.failed_alone(&bad, 0, start + 6 * SECOND), Alone::Often, "it may be an outage");
+        assert_eq!(
+            suspects.failed_alone(&bad, 0, false, start + 6 * SECOND),
+            Alone::Often,
+            "it may be an outage"
+        );
         suspects.failed(Some(&other));
         assert!(!suspects.is_excused(&bad), "others fail too");
         suspects.passed(start);

@@ -22,22 +22,33 @@ const DESTINATION_LOG_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Told {
     refused: SharedLimited,
     full: SharedLimited,
-    holds: SharedLimited,
-    shut: SharedLimited,
+    holds: ByClass,
+    shut: ByClass,
     throttled: SharedLimited,
-    split: SharedLimited,
+    split: ByClass,
+}
+
+/// A line that says something else for each class: none of them hides another.
+#[derive(Debug)]
+struct ByClass([SharedLimited; Class::ALL.len()]);
+
+impl ByClass {
+    fn allow(&self, class: Class, now: Instant) -> Option<u64> {
+        self.0[class as usize].allow(now)
+    }
 }
 
 impl Default for Told {
     fn default() -> Self {
         let destination = || SharedLimited::new(DESTINATION_LOG_EVERY);
+        let by_class = || ByClass(Class::ALL.map(|_| destination()));
         Self {
             refused: SharedLimited::new(REFUSED_LOG_EVERY),
             full: destination(),
-            holds: destination(),
-            shut: destination(),
+            holds: by_class(),
+            shut: by_class(),
             throttled: destination(),
-            split: destination(),
+            split: by_class(),
         }
     }
 }
@@ -65,7 +76,7 @@ impl Told {
         now: Instant,
     ) {
         let Some(what) = what_to_do(class, status) else { return };
-        if let Some(suppressed) = self.holds.allow(now) {
+        if let Some(suppressed) = self.holds.allow(class, now) {
             let class = class.as_str();
             error!(
                 destination,
@@ -88,13 +99,13 @@ impl Told {
         now: Instant,
     ) {
         let ms = |duration: Duration| duration.as_millis() as u64;
-        let class = class.as_str();
         match change {
             Change::Opened(after) => {
                 info!(destination, after_ms = ms(after), "the destination takes records again");
             }
             Change::Shut(pause) => {
-                if let Some(suppressed) = self.shut.allow(now) {
+                if let Some(suppressed) = self.shut.allow(class, now) {
+                    let class = class.as_str();
                     warn!(
                         destination,
                         class,
@@ -129,7 +140,7 @@ impl Told {
         status: Option<u16>,
         now: Instant,
     ) {
-        if let Some(suppressed) = self.split.allow(now) {
+        if let Some(suppressed) = self.split.allow(class, now) {
             let class = class.as_str();
             info!(
                 destination,
@@ -173,6 +184,16 @@ pub(crate) fn what_to_do(class: Class, status: Option<u16>) -> Option<&'static s
         (Class::Hold, Some(404 | 410 | 421)) => {
             Some("the destination does not exist at this address: correct the address, or create it")
         }
+        // What would be about one record, if it were not about all of them.
+        (Class::Hold, Some(400 | 413 | 414 | 422)) => Some(
+            "the destination refuses every record alike, so they are no dead letters: correct the address, the format, or \
+             the consumer",
+        ),
+        // No answer, so no receiver: a disk, or what was not even sent.
+        (Class::Hold, None) => Some(
+            "the destination cannot be used as it is set: its own line in the log says why; correct the settings, or the \
+             permission or place they ask for",
+        ),
         (Class::Hold, _) => {
             Some("the destination takes nothing in this way: correct its settings, or the consumer")
         }
@@ -184,9 +205,12 @@ pub(crate) fn what_to_do(class: Class, status: Option<u16>) -> Option<&'static s
 fn is_about_the_record(cause: Cause) -> bool {
     match cause {
         Cause::Status(_) | Cause::TooLarge | Cause::FunctionError | Cause::Malformed => true,
-        Cause::Timeout | Cause::Unreachable | Cause::Overloaded | Cause::Unauthorized | Cause::Shutdown => {
-            false
-        }
+        Cause::Timeout
+        | Cause::Unreachable
+        | Cause::Storage
+        | Cause::Overloaded
+        | Cause::Unauthorized
+        | Cause::Shutdown => false,
     }
 }
 

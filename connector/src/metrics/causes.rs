@@ -36,11 +36,12 @@ fn index(cause: Cause) -> usize {
         Cause::TooLarge => 6,
         Cause::Malformed => 7,
         Cause::Shutdown => 8,
+        Cause::Storage => 9,
     }
 }
 
 /// In the order of [`index`].
-const CAUSES: [Cause; 9] = [
+const CAUSES: [Cause; 10] = [
     Cause::Timeout,
     Cause::Unreachable,
     Cause::Overloaded,
@@ -50,6 +51,7 @@ const CAUSES: [Cause; 9] = [
     Cause::TooLarge,
     Cause::Malformed,
     Cause::Shutdown,
+    Cause::Storage,
 ];
 
 #[cfg(test)]
@@ -68,6 +70,6 @@ mod tests {
             let expected = i as u64 + 1 + if word == "status" { 10 } else { 0 };
             assert_eq!((word, count), (CAUSES[i].as_str(), expected));
         }
-        assert_eq!(causes.total(), 45 + 10);
+        assert_eq!(causes.total(), 55 + 10);
     }
 }

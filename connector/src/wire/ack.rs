@@ -66,7 +66,7 @@ impl From<Outcome> for ResultCode {
         match outcome {
             Outcome::Delivered => Self::Ok,
             Outcome::Retryable(Cause::Timeout) => Self::Timeout,
-            Outcome::Retryable(Cause::Unreachable) => Self::Unavailable,
+            Outcome::Retryable(Cause::Unreachable | Cause::Storage) => Self::Unavailable,
             Outcome::Retryable(
                 Cause::Overloaded
                 | Cause::Unauthorized
@@ -153,7 +153,7 @@ pub fn name(code: u8) -> &'static str {
 mod tests {
     use super::*;
 
-    const CAUSES: [Cause; 9] = [
+    const CAUSES: [Cause; 10] = [
         Cause::Timeout,
         Cause::Unreachable,
         Cause::Overloaded,
@@ -163,6 +163,7 @@ mod tests {
         Cause::TooLarge,
         Cause::Malformed,
         Cause::Shutdown,
+        Cause::Storage,
     ];
 
     #[test]
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn causes_keep_their_codes() {
         let codes = CAUSES.map(|cause| ResultCode::from(Outcome::Retryable(cause)) as u8);
-        assert_eq!(codes, [9, 11, 18, 18, 18, 18, 18, 18, 18]);
+        assert_eq!(codes, [9, 11, 18, 18, 18, 18, 18, 18, 18, 11]);
         assert_eq!(ResultCode::from(Outcome::Rejected(Cause::TooLarge)) as u8, 13);
         assert_eq!(ResultCode::from(Outcome::Rejected(Cause::Status(400))) as u8, 4);
     }

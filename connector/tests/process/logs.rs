@@ -56,6 +56,33 @@ async fn logs_go_to_the_file_and_not_to_the_console() {
     assert_eq!(messages.last().map(String::as_str), Some("stopped"), "{messages:?}");
 }
 
+/// Each remark on the destinations is said, and by one voice.
+#[tokio::test]
+async fn what_the_author_of_the_destinations_should_know_is_logged_once() {
+    let destinations = r#"
+destinations:
+  api: {type: aws-api-gateway, urls: ["http://api.example.net/"], region: eu-west-1}
+  queued: {type: aws-lambda, function-name: orders, region: eu-west-1, invocation-type: Event}
+  google: {type: gcp-functions, urls: ["https://records.example.net/"]}
+"#;
+    let folder = Folder::with(&format!("{}{destinations}", config("file: connector.log")));
+    let file = folder.path().join("connector.log");
+    let process = start(&folder);
+    line(&file, "listening for XDR").await;
+    process.terminate();
+    process.end_and_printed().await;
+    let content = fs::read_to_string(&file).unwrap();
+    for (about, word) in [("api", "clear text"), ("queued", "Event"), ("google", "custom audience")] {
+        let lines: Vec<_> = content
+            .lines()
+            .filter(|line| {
+                [format!("destinations.{about}"), format!("{about:?}")].iter().any(|it| line.contains(it))
+            })
+            .collect();
+        assert!(lines.len() == 1 && lines[0].contains(word), "{about}: {lines:#?}");
+    }
+}
+
 #[tokio::test]
 async fn yesterdays_file_is_rotated_at_the_start() {
     let folder = Folder::with(&config("file: connector.log, max-history: 1"));

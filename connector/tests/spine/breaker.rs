@@ -55,6 +55,35 @@ async fn what_needs_an_operator_is_asked_for_seldom_and_nothing_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_credentials_are_tried_as_soon_as_they_are_there_and_once() {
+    for minutes in 1..=6 {
+        let start = Instant::now();
+        let right_at = start + minutes * MINUTE;
+        let target = Scripted::reporting(8, move |_, _| async move {
+            pause(10).await;
+            if Instant::now() < right_at { unauthorized() } else { Report::delivered(Some(200)) }
+        });
+        target.renew();
+        let mut setup = Setup::to([target.clone()]);
+        setup.attempts_max = 5;
+        let mut peer = setup.start();
+        let renewed = async {
+            // Others that are not accepted either, and then those that are.
+            for (at, count) in [(right_at - MINUTE / 2, 1), (right_at, 0)] {
+                tokio::time::sleep_until(at).await;
+                target.renew();
+                let before = target.times().len();
+                pause(700).await;
+                assert!(target.times().len() > before, "nobody asked");
+                assert!(count == 0 || target.times().len() <= before + 2, "once is enough");
+            }
+        };
+        let (shipped, ()) = tokio::join!(peer.ship(0..100, 100, 8 * MINUTE, numbered), renewed);
+        assert_eq!(shipped.confirmed.len(), 100);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_at_a_time_asks_again_and_the_first_success_lets_all_go() {
     let target = down_for(20, unreachable);
     let mut setup = Setup::to([target.clone()]);

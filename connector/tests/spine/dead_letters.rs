@@ -2,11 +2,14 @@
 
 use std::{
     io::Write as _,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use adapters::{Cause, Outcome};
+use adapters::{Cause, Class, Outcome, Report};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use esp_connector::{
     config::{DeadLetter, DurableMember, Format, JsonRules, NanPolicy, Routing},
@@ -16,7 +19,7 @@ use flate2::{Compression, write::ZlibEncoder};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::harness::{Peer, Scripted, Setup, n_of, pause, record, version_holding};
+use crate::harness::{Peer, Scripted, Setup, n_of, numbered, pause, record, version_holding};
 
 /// Refuses every record whose `n` is odd.
 fn refusing_odd() -> Arc<Scripted> {
@@ -74,6 +77,94 @@ async fn a_refused_record_is_confirmed_elsewhere_and_acknowledged() {
         assert_eq!(facts, [&Value::from("target-0"), &Value::from("status"), &Value::from(422)]);
     }
     assert_eq!(counted(&peer, 0), (2, 2));
+}
+
+/// A wrong path, or a deployment that broke the consumer: refused are all, and none of them is at fault.
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_refuses_everything_holds_and_does_not_fill_the_dead_letters() {
+    for batched in [false, true] {
+        let start = Instant::now();
+        let target = Scripted::reporting(8, move |_, _| async move {
+            pause(10).await;
+            let wrong = start.elapsed().as_secs() < 60;
+            if wrong {
+                Report::failed(Class::Record, Cause::Status(400))
+            } else {
+                Report::delivered(Some(200))
+            }
+        });
+        let letters = taking();
+        let mut setup = two([target.clone(), letters.clone()]);
+        if batched {
+            setup = setup.in_batches(100, 1_000);
+        }
+        setup.attempts_max = 5;
+        let mut peer = setup.start();
+        let shared = Arc::clone(&peer.shared);
+        let holding = async {
+            pause(30_000).await;
+            (target.seen().len(), shared.lanes[0].stats().holding.get())
+        };
+        let shipping = peer.ship(0..5_000, 500, Duration::from_secs(240), numbered);
+        let (shipped, (requests, holding)) = tokio::join!(shipping, holding);
+        assert_eq!((shipped.confirmed.len(), shipped.given_up.len()), (5_000, 0));
+        assert_eq!(holding, Some((Class::Hold, Some(400))));
+        assert!(requests < 500, "{requests} requests in half a minute");
+        let buried = letters.seen().len();
+        assert!((100..150).contains(&buried), "{buried} dead letters");
+    }
+}
+
+/// What was found out of one version says nothing of the next.
+#[tokio::test(start_paused = true)]
+async fn a_later_version_of_a_dead_letter_is_innocent() {
+    let outage = Arc::new(AtomicBool::new(false));
+    let target = Scripted::reporting(4, {
+        let outage = Arc::clone(&outage);
+        move |body, _| {
+            let fails = outage.load(Relaxed) || body.contains("\"n\":666");
+            async move {
+                pause(10).await;
+                if fails {
+                    Report::failed(Class::Transient, Cause::FunctionError)
+                } else {
+                    Report::delivered(Some(200))
+                }
+            }
+        }
+    });
+    let letters = taking();
+    let mut setup = two([target, letters.clone()]);
+    setup.attempts_max = 5;
+    let mut peer = setup.start();
+    let start = Instant::now();
+    loop {
+        peer.send(&record(1, 1)).await;
+        peer.send(&record(7, 666)).await;
+        let codes = peer.acks(2).await;
+        assert_eq!(codes[0], 0);
+        if codes[1] == 0 {
+            break;
+        }
+        assert!(start.elapsed().as_secs() < 60, "it fails again and again while others pass");
+    }
+    assert_eq!(letters.seen().len(), 1);
+    outage.store(true, Relaxed);
+    peer.send(&record(7, 8)).await;
+    assert_ne!(peer.ack().await, 0, "everything fails");
+    outage.store(false, Relaxed);
+    peer.send(&record(7, 9)).await;
+    assert_eq!(peer.ack().await, 0);
+    assert_eq!(letters.seen().len(), 1, "the new versions are sound");
+}
+
+/// As long as others pass, however many there are.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_refused_records_among_sound_ones_are_dead_letters() {
+    let (target, letters) = (refusing_odd(), taking());
+    let mut peer = two([target, letters.clone()]).start();
+    let shipped = peer.ship(0..2_000, 100, Duration::from_secs(60), numbered).await;
+    assert_eq!((shipped.confirmed.len(), letters.seen().len()), (2_000, 1_000));
 }
 
 #[tokio::test(start_paused = true)]

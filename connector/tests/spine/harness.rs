@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use adapters::{Outcome, Payload, Report, Target};
+use adapters::{Access, Outcome, Payload, Report, Target};
 use esp_connector::config::{Batching, Config, DeadLetter, Destination, RecordOrdering, Routing, Sections};
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
@@ -46,6 +46,8 @@ pub struct Scripted {
     concurrency: usize,
     concurrency_start: AtomicUsize,
     body_bytes_max: AtomicUsize,
+    /// When its credentials came.
+    credentials_since: Mutex<Option<Instant>>,
     script: Box<Script>,
     seen: Mutex<Vec<(String, Instant)>>,
 }
@@ -84,6 +86,7 @@ impl Scripted {
             concurrency,
             concurrency_start: AtomicUsize::new(concurrency),
             body_bytes_max: AtomicUsize::new(usize::MAX),
+            credentials_since: Mutex::default(),
             script,
             seen: Mutex::default(),
         })
@@ -99,6 +102,11 @@ impl Scripted {
     pub fn taking(self: Arc<Self>, body_bytes_max: usize) -> Arc<Self> {
         self.body_bytes_max.store(body_bytes_max, Ordering::Relaxed);
         self
+    }
+
+    /// Proves who sends with credentials that came now.
+    pub fn renew(&self) {
+        *self.credentials_since.lock().unwrap() = Some(Instant::now());
     }
 
     /// Bodies in the order their requests began.
@@ -126,6 +134,11 @@ impl Target for Scripted {
 
     fn concurrency_start(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.concurrency_start.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn access(&self) -> Option<Access> {
+        let since = *self.credentials_since.lock().unwrap();
+        since.map(|since| Access { age: Some(since.elapsed()), ..Access::default() })
     }
 
     fn body_bytes_max(&self, _: &str) -> usize {

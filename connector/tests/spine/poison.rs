@@ -158,6 +158,43 @@ async fn poison_where_little_else_comes_is_in_nobodys_way() {
     assert_eq!(peer.stats(0).refused_closed.load(Relaxed), 0);
 }
 
+/// A function behind a load balancer that has none free for seconds: 502, as if it had failed on the record.
+#[tokio::test(start_paused = true)]
+async fn a_sound_record_that_meets_throttling_again_and_again_is_no_dead_letter() {
+    for failed in [
+        || Report::failed(Class::Transient, Cause::Status(502)),
+        || Report::failed(Class::Transient, Cause::Overloaded),
+        || Report::failed(Class::Transient, Cause::Timeout),
+    ] {
+        let (_, setup) = batches(100, 7, failed);
+        let mut peer = setup.start();
+        for n in 100..120 {
+            peer.send(&numbered(n)).await;
+            assert_eq!(peer.ack().await, 0);
+            // Each time that it is shipped nothing is free; in between others pass.
+            let storm = Instant::now();
+            while storm.elapsed().as_secs() < 7 {
+                peer.send(&numbered(7)).await;
+                assert_ne!(peer.ack().await, 0);
+            }
+        }
+        assert_eq!(peer.dead_letters(0), 0);
+        assert_eq!(peer.stats(0).refused_closed.load(Relaxed), 0);
+    }
+}
+
+/// What a consumer fails on all the same, while everything else passes.
+#[tokio::test(start_paused = true)]
+async fn poison_behind_a_gateway_is_found_in_the_end() {
+    let (_, setup) = batches(100, 1_234, || Report::failed(Class::Transient, Cause::Status(502)));
+    let mut peer = setup.start();
+    let shipped = peer.ship(0.., 1_000, MINUTE, numbered).await;
+    assert!(shipped.confirmed.len() > 40_000, "{}", shipped.confirmed.len());
+    let found = peer.dead_letters(0);
+    assert!(found > 10, "{found}");
+    assert_eq!(peer.stats(0).breaker.load(Relaxed), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_thrown_away_on_a_suspicion() {
     let (_, mut setup) = batches(100, 50, function_error);

@@ -1,21 +1,13 @@
 //! One target with all that stands before and behind it, and the account of a run.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    fs,
     io::{self, Write as _},
     path::Path,
     process::Command,
     time::Duration,
 };
 
-use e2e::{
-    Cloud, ConnectorProcess, Envoy, Metadata, MiniStack, Sessions, Trouble, chains::Chains, poison::is_poison,
-};
-use esp_connector::simulator::{
-    Settings, Simulation, Summary,
-    workload::{Generator, Workload},
-};
+use e2e::{Cloud, ConnectorProcess, Envoy, Metadata, MiniStack, Sessions, Shipped, Trouble, chains::Chains};
 use serde_json::{Value, json};
 
 use crate::python;
@@ -65,12 +57,16 @@ impl Front {
 pub(super) struct World {
     /// Environment of the function.
     pub(super) faults: Value,
+    /// Whether the connector lacks the permission to call.
+    pub(super) forbidden: bool,
     /// Functions that run at once; more calls are throttled.
     pub(super) concurrency: usize,
     /// How long sessions live, one after the other.
     pub(super) sessions: Vec<Duration>,
     /// How much longer they are said to live.
     pub(super) overstated: Duration,
+    /// Whether there are none at first.
+    pub(super) no_credentials: bool,
     /// Whether the connector is on an instance, and not in a container.
     pub(super) instance: bool,
     /// What the connector's clock is ahead of everybody else's.
@@ -87,9 +83,11 @@ impl Default for World {
     fn default() -> Self {
         Self {
             faults: json!({}),
+            forbidden: false,
             concurrency: 8,
             sessions: vec![Duration::from_secs(900)],
             overstated: Duration::ZERO,
+            no_credentials: false,
             instance: false,
             clock: None,
             envoy: None,
@@ -145,7 +143,9 @@ impl Scene {
     pub(super) async fn new(front: Front, world: &World) -> Option<Self> {
         let python = tokio::task::spawn_blocking(python::with_ministack).await.unwrap()?;
         let stack = MiniStack::start(&python, world.concurrency).await;
-        let settings = json!({"front": front.name(), "environment": world.faults});
+        let settings = json!({
+            "front": front.name(), "environment": world.faults, "forbidden": world.forbidden,
+        });
         let cloud = stack.set_up(Path::new(env!("CARGO_BIN_EXE_consumer")), &settings).await;
         let metadata = Metadata::start(Sessions {
             endpoint: stack.endpoint(),
@@ -154,6 +154,7 @@ impl Scene {
             overstated: world.overstated,
         });
         let metadata = metadata.await;
+        metadata.fail(world.no_credentials);
         let mut variables = if world.instance { metadata.of_instance() } else { metadata.of_container() };
         variables.push(("AWS_REGION", "us-east-1".to_owned()));
         variables.extend(world.clock.iter().flat_map(Clock::variables));
@@ -188,82 +189,9 @@ logging: {{levels: {{root: {}}}}}
 
     /// Ships `records` records.
     pub(super) async fn ship(&self, records: u32) -> Shipped {
-        let workload = Workload { records, ..Workload::default() };
-        let generator = Generator::new(workload.clone());
-        let mut settings = Settings::new(self.connector.address().to_string(), workload);
-        settings.deadline = Duration::from_secs(150);
-        let summary = Simulation::new(settings, None).run().await;
-        let mut arrived = BTreeMap::new();
-        for message in self.stack.messages(&self.cloud.queue).await {
-            let message: Value = serde_json::from_str(&message).unwrap();
-            *arrived.entry(message["id"].as_u64().unwrap() as u32).or_default() += 1;
-        }
-        let letters = self.letters();
-        let poison = (0..records).filter(|&id| is_poison(&generator.digest(id), POISON_PER_MILLE));
-        let poison: BTreeSet<u32> = poison.collect();
-        let dead = (0..records).filter(|&id| letters.contains(&hex(&generator.digest(id)))).collect();
-        Shipped { records, summary, arrived, poison, dead, letters: letters.len() }
+        let summary = Shipped::ship(&self.connector, records).await;
+        let messages = self.stack.messages(&self.cloud.queue).await;
+        let messages = messages.iter().map(|message| serde_json::from_str(message).unwrap());
+        Shipped::new(&self.connector, records, POISON_PER_MILLE, summary, messages)
     }
-
-    /// The digests of the dead letters, as often as they are there.
-    fn letters(&self) -> Vec<String> {
-        let files = self.connector.files("letters");
-        let texts: Vec<_> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-        let lines = texts.iter().flat_map(|text| text.lines());
-        let letters = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
-        letters.map(|letter| letter["digest"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-/// What became of what was shipped.
-#[derive(Debug)]
-pub(super) struct Shipped {
-    records: u32,
-    summary: Summary,
-    /// How often each record is in the queue.
-    arrived: BTreeMap<u32, u32>,
-    poison: BTreeSet<u32>,
-    dead: BTreeSet<u32>,
-    letters: usize,
-}
-
-impl Shipped {
-    /// Every record was acknowledged, and is in the queue; or, when it is poison, among the dead letters.
-    pub(super) fn lost_nothing(&self) {
-        assert!(self.summary.is_complete(), "{}", self.summary);
-        assert_eq!(self.dead, self.poison, "the dead letters are those that cannot be processed");
-        let arrived: HashSet<u32> = self.arrived.keys().copied().collect();
-        let wanted = (0..self.records).filter(|id| !self.poison.contains(id));
-        let lost: Vec<_> = wanted.filter(|id| !arrived.contains(id)).collect();
-        assert!(lost.is_empty(), "acknowledged and not in the queue: {lost:?}");
-        assert_eq!(arrived.len() + self.poison.len(), self.records as usize, "nothing else is in the queue");
-    }
-
-    /// How long it took.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.summary.elapsed
-    }
-
-    /// Messages in the queue that tell nothing new.
-    pub(super) fn duplicates(&self) -> u32 {
-        self.arrived.values().map(|times| times - 1).sum()
-    }
-
-    /// One line of the account, for those who run it with `--nocapture`.
-    pub(super) fn tell(&self, name: &str, more: &str) {
-        println!(
-            "{name}: {} shipped, {} in the queue, {} poison, {} dead letters, {} duplicates, {:.1} s, retries {:?}{more}",
-            self.records,
-            self.arrived.len(),
-            self.poison.len(),
-            self.letters,
-            self.duplicates(),
-            self.summary.elapsed.as_secs_f64(),
-            self.summary.retried,
-        );
-    }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

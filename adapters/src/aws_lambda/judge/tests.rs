@@ -88,6 +88,17 @@ fn the_operators_lists_hold_for_the_api_too() {
     assert_eq!(class(&judge, 429, "TooManyRequestsException"), Class::Throttled);
 }
 
+/// A session that ended says nothing of the records that met it, whatever the status means elsewhere.
+#[test]
+fn no_list_makes_dead_letters_of_refused_credentials() {
+    let judge = judge(json!({"reject-on": [403, 429], "http-permanent-status-codes": [400, 404]}));
+    assert_eq!(class(&judge, 403, "ExpiredTokenException"), Class::Credentials);
+    assert_eq!(class(&judge, 403, "InvalidSignatureException"), Class::Credentials);
+    assert_eq!(class(&judge, 400, "UnrecognizedClientException"), Class::Credentials);
+    assert_eq!(class(&judge, 429, "TooManyRequestsException"), Class::Throttled);
+    assert_eq!(class(&judge, 403, "AccessDeniedException"), Class::Record, "as it was asked for");
+}
+
 #[test]
 fn no_status_of_the_api_confirms_delivery() {
     let judge = judge(json!({"http-success-status-codes": [200, 404]}));

@@ -17,7 +17,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::{net::TcpListener, sync::Notify, task::AbortHandle};
 
 /// Answers requests in turn as scripted; the last answer is repeated.
 pub(super) struct Peer {
@@ -55,6 +55,8 @@ pub(super) enum Answer {
     HangUp,
     /// Closes it inside the answer.
     Cut(u16),
+    /// Says it once it may.
+    Held(Arc<Notify>, Box<Self>),
 }
 
 /// What a function answers.
@@ -120,12 +122,16 @@ async fn serve(
 ) -> Result<Response<BoxBody<Bytes, io::Error>>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let answer = {
+    let mut answer = {
         let mut log = log.lock().unwrap();
         let answer = answers[log.len().min(answers.len() - 1)].clone();
         log.push(Seen { head, body });
         answer
     };
+    if let Answer::Held(may, then) = answer {
+        may.notified().await;
+        answer = *then;
+    }
     match answer {
         Answer::Say(status, headers, body) => {
             let mut response = Response::builder().status(status);
@@ -138,7 +144,7 @@ async fn serve(
             let never: Infallible = std::future::pending().await;
             match never {}
         }
-        Answer::HangUp => Err("as scripted".into()),
+        Answer::HangUp | Answer::Held(..) => Err("as scripted".into()),
         Answer::Cut(status) => {
             let pieces = [Ok(Frame::data(Bytes::from_static(b"{"))), Err(io::Error::other("as scripted"))];
             let body = StreamBody::new(futures_util::stream::iter(pieces)).boxed();

@@ -314,6 +314,24 @@ async fn a_peer_that_refuses_everything_does_not_make_us_ask_all_the_time() {
     assert_eq!(bench.key().unwrap(), "a", "what is refused now may be accepted later");
 }
 
+/// Sessions that end every second: who may not ask at once is not left with what was refused until somebody tries again.
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_too_soon_is_replaced_as_soon_as_may_be() {
+    let bench = Bench::new(&["a", "b", "c"].map(Answer::Static));
+    bench.cache.prepare().await.unwrap();
+    assert!(bench.cache.renew_since(Instant::now()).await);
+    bench.pass(1).await;
+    assert_eq!((bench.cache.renew_since(Instant::now()).await, bench.key().as_deref()), (false, Some("b")));
+    bench.pass(3).await;
+    assert_eq!(bench.fetches(), 2, "not yet");
+    bench.pass(2).await;
+    assert_eq!((bench.fetches(), bench.key().as_deref()), (3, Some("c")));
+    bench.pass(60).await;
+    assert_eq!(bench.fetches(), 3, "once");
+    // It counts as a forced one.
+    assert!(!bench.cache.renew_since(Instant::now()).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_forced_fetch_that_fails_takes_nothing_away() {
     let bench = Bench::new(&[Answer::Keys("a", 3600), Answer::Fails]);

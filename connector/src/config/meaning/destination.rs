@@ -11,19 +11,22 @@ use adapters::{
 use serde_json::{Map, Value};
 
 use super::{Meaning, given};
-use crate::config::{
-    Destination,
-    file::{self, KINDS, SHARED_KEYS, Shared},
-    problem::join,
-    settings::{
-        aws_credentials, behind_is_lambda, call_timeout_ms, compression, headers_mut, http_settings,
-        http_settings_mut, type_name,
+use crate::{
+    config::{
+        Destination,
+        file::{self, KINDS, SHARED_KEYS, Shared},
+        problem::join,
+        settings::{
+            aws_credentials, behind_is_lambda, call_timeout_ms_mut, compression, headers_mut, http_settings,
+            http_settings_mut, type_name,
+        },
+        tree::Node,
     },
-    tree::Node,
+    connection::ANSWER_WITHIN,
 };
 
-/// XDR gives up on an answer after this long, whatever is configured.
-const XDR_TIMEOUT_MS: u64 = 10_000;
+/// After so long records are answered without their calls. What goes on then keeps a worker, and later versions, for nothing.
+const CALL_MS_MAX: u64 = ANSWER_WITHIN.as_millis() as u64;
 
 impl Meaning<'_> {
     pub(super) fn destination(&mut self, name: &str, file: file::Destination) -> Option<Destination> {
@@ -42,6 +45,12 @@ impl Meaning<'_> {
         let read = kind.settings(own);
         let mut target = Self::accepted(self.findings, self.tree, &path, read)?;
         self.files(&path, &mut target);
+        if let Some(ms) = call_timeout_ms_mut(&mut target).filter(|ms| **ms > CALL_MS_MAX) {
+            let message =
+                format!("{ms} ms: calls end after {CALL_MS_MAX} ms all the same, to answer XDR in time");
+            *ms = CALL_MS_MAX;
+            self.warn(&join(&path, "call-timeout"), message);
+        }
         let node = self.tree.get("destinations").and_then(|all| all.get(name));
         self.look_again(&path, node, &target);
         Some(Destination {
@@ -77,12 +86,6 @@ impl Meaning<'_> {
 
     /// What is right by itself and perhaps not meant.
     fn look_again(&mut self, path: &str, node: Option<&Node>, target: &TargetConfig) {
-        if let Some(ms) = call_timeout_ms(target).filter(|ms| *ms >= XDR_TIMEOUT_MS) {
-            let message = format!(
-                "{ms} ms reaches XDR's own limit of {XDR_TIMEOUT_MS} ms: calls are cut short to answer XDR in time"
-            );
-            self.warn(&join(path, "call-timeout"), message);
-        }
         self.in_the_clear(path, target);
         self.credentials(path, target);
         let squeezed = compression(target) != Compression::None;

@@ -140,3 +140,24 @@ fn the_same_keys_do_for_all_that_speak_http() {
         );
     }
 }
+
+/// A call that outlasts its records would keep a worker, and later versions, for an answer that nobody hears.
+#[test]
+fn no_call_is_longer_than_its_records_wait() {
+    for kind in
+        ["type: http, urls: ['http://127.0.0.1/']", "type: aws-lambda, function-name: f, region: eu-west-1"]
+    {
+        let ms = |call_timeout: &str| {
+            let text = format!("destinations: {{a: {{{kind}, call-timeout: {call_timeout}}}}}");
+            let loaded = parse(&text, Path::new("")).unwrap();
+            let ms = match target(&loaded.config, "a") {
+                TargetConfig::AwsLambda(lambda) => lambda.call_timeout,
+                other => http_settings(&other).unwrap().call_timeout,
+            };
+            let told = loaded.warnings.iter().any(|warning| warning.path == "destinations.a.call-timeout");
+            (ms, told)
+        };
+        assert_eq!(ms("8000"), (8000, false));
+        assert_eq!(ms("60000"), (8000, true), "{kind}");
+    }
+}

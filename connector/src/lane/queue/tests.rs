@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     config::{Batching, Format, JsonRules},
+    dead_letter::Original,
     encode::Encoder,
     lane::Order,
     notification::Digest,
@@ -55,6 +56,32 @@ impl Source {
         });
         outcomes
     }
+}
+
+#[test]
+fn the_message_that_a_record_came_in_counts_as_long_as_it_is_kept() {
+    let source = Source::new();
+    let kept = |key| {
+        let original = Some(Arc::new(Original::new(&[0; 100], 0)));
+        Job { original, ..source.job(key, "12345") }
+    };
+    let mut queue = queue(None);
+    for key in 1..=3 {
+        queue.push(kept(key), source.now);
+    }
+    let seen = Arc::new(LutCache::new(Duration::from_secs(60), 100, source.now));
+    for lut_unix_ms in [1, 2] {
+        let version = source.version("12345", lut_unix_ms, &seen);
+        queue.push(Job { original: kept(1).original, ..version }, source.now);
+    }
+    assert_eq!((queue.held(), queue.held_bytes()), (4, 420), "one was superseded");
+    let mut batch = take(&mut queue, source.now);
+    let job = batch.pop().unwrap();
+    queue.request_ended(TOGETHER, 1);
+    queue.finish(&job, source.now);
+    assert_eq!((queue.held(), queue.held_bytes()), (3, 315));
+    queue.drain();
+    assert_eq!((queue.held(), queue.held_bytes()), (0, 0));
 }
 
 fn queue(batching: Option<&Batching>) -> Queue {

@@ -94,6 +94,7 @@ fn what_needs_an_operator_is_an_error_that_says_what_to_do() {
         (Class::Hold, Some(403), "permission"),
         (Class::Hold, Some(404), "address"),
         (Class::Hold, Some(302), "final address"),
+        (Class::Hold, Some(400), "every record alike"),
         (Class::Hold, None, "settings"),
     ] {
         let told = Told::default();
@@ -114,6 +115,28 @@ fn what_needs_an_operator_is_an_error_that_says_what_to_do() {
         others.iter().for_each(|class| told.ended("orders", *class, Some(500), false, Instant::now()));
     });
     assert_eq!(lines, [""; 0]);
+}
+
+#[test]
+fn one_class_does_not_hide_another() {
+    let told = Told::default();
+    let start = Instant::now();
+    let lines = logged(|| {
+        for seconds in [0, 1] {
+            let now = start + Duration::from_secs(seconds);
+            for (class, status) in [(Class::Credentials, Some(401)), (Class::Hold, Some(403))] {
+                told.ended("orders", class, status, false, now);
+                told.changed("orders", Change::Shut(Duration::from_secs(1)), class, status, now);
+            }
+            told.split("orders", 3, Class::Record, Some(400), now);
+            told.split("orders", 3, Class::Transient, Some(500), now);
+        }
+    });
+    for class in ["credentials", "hold"] {
+        let of_class = lines.iter().filter(|line| line.contains(&format!("class=\"{class}\"")));
+        assert_eq!(of_class.count(), 2, "{class}: {lines:#?}");
+    }
+    assert_eq!(lines.len(), 6, "{lines:#?}");
 }
 
 #[test]

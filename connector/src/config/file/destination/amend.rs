@@ -27,7 +27,7 @@ pub(super) fn keys(keys: &mut Map<String, Value>) {
         ("function-name", json!({ "minLength": 1 })),
         ("invocation-type", json!({ "default": "RequestResponse" })),
         ("payload", json!({ "default": "event" })),
-        ("region", json!({ "x-default": "of the environment or the profile" })),
+        ("region", json!({ "x-default": "of the URL, the environment or the profile" })),
         ("token", json!({ "x-default": "none" })),
     ] {
         amend(keys, key, more);

@@ -1,0 +1,19 @@
+output "aerospike_conf" {
+  description = "The lines for the `dc` section of aerospike.conf."
+  value       = module.connector.aerospike_conf
+}
+
+output "config" {
+  description = "The connector's configuration, for `esp-connector check` and `cost`."
+  value       = yamlencode(local.config)
+}
+
+output "dashboard" {
+  description = "Name of the dashboard in CloudWatch."
+  value       = module.observability.dashboard_name
+}
+
+output "bucket" {
+  description = "Where the records are."
+  value       = module.archive.name
+}

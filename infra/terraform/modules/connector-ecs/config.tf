@@ -1,0 +1,57 @@
+# What the connector's own configuration says about ports, time and files: it is the one place for them.
+#
+# It comes as a value, not as text: of a text with an address that is made in the same run nothing would be known before.
+
+locals {
+  text    = yamlencode(var.config)
+  service = try(var.config.service, {})
+
+  xdr_ports = distinct(concat(
+    flatten([try(local.service.port, [])]),
+    flatten([try(local.service.tls.port, [])]),
+  ))
+  manage_port         = tonumber(flatten([local.service.manage.port])[0])
+  grace_seconds       = ceil(try(tonumber(local.service["shutdown-grace-period"]), 10000) / 1000)
+  stop_timeout        = var.stop_timeout_seconds == null ? min(120, local.grace_seconds + 20) : var.stop_timeout_seconds
+  file_paths          = [for name, destination in var.config.destinations : destination.path if try(destination.type, "http") == "file"]
+  destinations        = keys(var.config.destinations)
+  compressed          = length(local.text) > 4096
+  config_parameter    = local.compressed ? base64gzip(local.text) : local.text
+  file_names          = sort(keys(var.secret_files))
+  file_variables      = { for position, name in local.file_names : name => "FILE_${position}" }
+  state_path          = "/var/lib/esp-connector"
+  files_outside_state = [for path in local.file_paths : path if var.letters == null || !startswith(path, "${local.state_path}/")]
+}
+
+resource "aws_ssm_parameter" "config" {
+  #checkov:skip=CKV_AWS_337:A key of one's own is an option (`kms_key_arn`).
+  name        = "/${var.name}/config"
+  description = "Configuration of ${var.name}${local.compressed ? " (gzip, base64)" : ""}"
+  type        = "SecureString"
+  key_id      = var.kms_key_arn
+  tier        = length(local.config_parameter) > 4096 ? "Advanced" : "Standard"
+  value       = local.config_parameter
+  tags        = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = length(local.config_parameter) <= 8192
+      error_message = "The configuration is larger than a parameter can be, even compressed (8 KB)."
+    }
+
+    precondition {
+      condition     = length(local.xdr_ports) > 0 && length(local.xdr_ports) <= 5
+      error_message = "config: service.port and service.tls.port have to name one to five ports."
+    }
+
+    precondition {
+      condition     = local.stop_timeout > local.grace_seconds && local.stop_timeout <= 120
+      error_message = "stop_timeout_seconds has to be longer than service.shutdown-grace-period, and at most 120: the connector would be killed while it drains."
+    }
+
+    precondition {
+      condition     = length(local.files_outside_state) == 0
+      error_message = "config: a destination of type file (${join(", ", local.files_outside_state)}) would be lost with its task. Set `letters` to a file system and the path to /var/lib/esp-connector/..., or choose another type."
+    }
+  }
+}

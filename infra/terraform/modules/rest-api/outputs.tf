@@ -1,0 +1,29 @@
+output "api_id" {
+  description = "Identifier of the API."
+  value       = aws_api_gateway_rest_api.this.id
+}
+
+output "url" {
+  description = "Where records are sent to."
+  value       = "${aws_api_gateway_stage.this.invoke_url}/${var.path}"
+}
+
+output "destination" {
+  description = "A destination of the connector, for its configuration."
+  value = {
+    type         = "aws-api-gateway"
+    urls         = ["${aws_api_gateway_stage.this.invoke_url}/${var.path}"]
+    region       = data.aws_region.current.region
+    call-timeout = var.caller_timeout_ms
+  }
+}
+
+output "caller_statements" {
+  description = "What the connector has to be allowed: statements for its role."
+  value = [{
+    Sid      = "CallApi"
+    Effect   = "Allow"
+    Action   = ["execute-api:Invoke"]
+    Resource = ["${aws_api_gateway_rest_api.this.execution_arn}/${aws_api_gateway_stage.this.stage_name}/POST/${var.path}"]
+  }]
+}
