@@ -44,15 +44,14 @@ def write_pages(binary):
 
 
 def sbom():
-    """Every crate that is in the binary, with version, licence and checksum."""
+    """Every crate that the binary is built from, with version, licence and checksum."""
     tool = tools.cargo_tool("cargo-cyclonedx")
     name = "esp-connector.cdx"
     run(tool, "cyclonedx", "--manifest-path", TOP / "connector" / "Cargo.toml", "--format", "json", "--spec-version", "1.5",
         "--target", TRIPLE, "--override-filename", name, cwd=TOP, timeout_s=300)
     # One is written beside each manifest of the workspace.
-    for manifest in TOP.glob("*/Cargo.toml"):
-        written = manifest.parent / f"{name}.json"
-        if written.exists() and manifest.parent.name != "connector":
+    for written in [*TOP.glob(f"*/{name}.json"), *TOP.glob(f"*/*/{name}.json")]:
+        if written.parent.name not in ("connector", "packages"):
             written.unlink()
     return (TOP / "connector" / f"{name}.json").replace(OUT / "esp-connector.cdx.json")
 
