@@ -8,15 +8,31 @@ use clap_mangen::Man;
 /// Writes `NAME.1` and `NAME-SUBCOMMAND.1` into `folder`, which is made when it is not there.
 pub fn write(command: Command, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let name = command.get_name().to_owned();
-    let mut command = command.disable_help_subcommand(true);
+    let about = command.get_about().cloned().unwrap_or_default();
+    // The examples of the long help have a section of their own.
+    let mut command = command.disable_help_subcommand(true).long_about(about);
     command.build();
-    clap_mangen::generate_to(command.clone(), folder)?;
-    // Again, with what no help text holds.
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        let man = Man::new(subcommand.clone());
+        fs::write(folder.join(man.get_filename()), page(&man)?)?;
+    }
+    let man = Man::new(command);
+    fs::write(folder.join(man.get_filename()), page(&man)? + MORE)
+}
+
+/// A page with a complete title line, which lacks the date that no build should depend on.
+fn page(man: &Man) -> io::Result<String> {
     let mut page = Vec::new();
-    Man::new(command).render(&mut page)?;
-    page.extend_from_slice(MORE.as_bytes());
-    fs::write(folder.join(format!("{name}.1")), page)
+    man.render(&mut page)?;
+    let page = String::from_utf8(page).map_err(io::Error::other)?;
+    let lines = page.lines().map(|line| match line.strip_prefix(".TH ") {
+        Some(title) => {
+            let name = title.split(' ').next().unwrap_or_default();
+            format!(".TH {name} 1 \"\" \"esp-connector {}\" \"esp-connector\"\n", env!("CARGO_PKG_VERSION"))
+        }
+        None => format!("{line}\n"),
+    });
+    Ok(lines.collect())
 }
 
 /// More sections of the main page, as man(7) wants them.

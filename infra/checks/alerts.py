@@ -3,10 +3,10 @@
 import re
 
 from . import tools
-from .outcome import INFRA, expect, run
+from .outcome import INFRA, TOP, expect, run
 
 FOLDER = INFRA / "prometheus"
-RUNBOOK = re.compile(r"^docs/troubleshooting\.md#[a-z-]+$")
+RUNBOOKS = "docs/troubleshooting.md"
 SEVERITIES = {"critical", "warning"}
 
 
@@ -15,12 +15,14 @@ def check(folder=FOLDER):
     yaml = tools.yaml()
     tools.need("promtool")
     rules = [rule for group in yaml.safe_load((folder / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+    sections = anchors((TOP / RUNBOOKS).read_text())
     for rule in rules:
         name, notes = rule["alert"], rule.get("annotations", {})
         expect(name.startswith("EspConnector"), f"{name}: its name does not say whose alert it is")
         expect(rule.get("labels", {}).get("severity") in SEVERITIES, f"{name}: severity is none of {sorted(SEVERITIES)}")
         expect(notes.get("summary") and notes.get("description"), f"{name}: summary and description are needed")
-        expect(RUNBOOK.match(notes.get("runbook_url", "")), f"{name}: runbook_url names no section of docs/troubleshooting.md")
+        page, _, section = notes.get("runbook_url", "").partition("#")
+        expect(page == RUNBOOKS and section in sections, f"{name}: runbook_url names no section of {RUNBOOKS}")
     names = [rule["alert"] for rule in rules]
     expect(len(set(names)) == len(names), "two alerts have one name")
     run("promtool", "check", "rules", folder / "alerts.yml")
@@ -35,6 +37,12 @@ def check(folder=FOLDER):
     if (folder / "prometheus.yml").exists():
         run("promtool", "check", "config", folder / "prometheus.yml")
     return f"{len(rules)} alerts, {len(cases)} cases in promtool"
+
+
+def anchors(page):
+    """What the headings of a page are called in links, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def metrics(folder=FOLDER):

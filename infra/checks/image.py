@@ -18,7 +18,7 @@ from .outcome import INFRA, TOP, Skipped, expect, run
 
 DOCKERFILE = INFRA / "docker" / "Dockerfile"
 BYTES_MAX = 30_000_000
-BUILD = "RUSTFLAGS='-C target-feature=+crt-static' cargo build --release -p esp-connector --target x86_64-unknown-linux-gnu"
+BUILD = "RUSTFLAGS='-C target-feature=+crt-static' cargo build --profile dist -p esp-connector --target x86_64-unknown-linux-gnu"
 
 
 def check(binary=STATIC):

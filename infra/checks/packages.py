@@ -93,7 +93,9 @@ def check_rpm(rpm):
     configuration = run("rpm", "-qp", "--configfiles", rpm).split()
     expect(f"/{CONFIG}" in configuration, f"configuration files are {configuration}")
     with tempfile.TemporaryDirectory(prefix="esp-connector-") as name:
-        root = Path(name)
+        # A root that others than root may enter.
+        root = Path(name) / "root"
+        root.mkdir(mode=0o755)
         run("rpm", "--root", root, "--nodeps", "--noscripts", "--install", rpm)
         check_files(root)
         expect((root / "usr/share/man/man1/esp-connector.1").exists(), "no manual page")

@@ -21,13 +21,15 @@ from checks.connector import STATIC  # noqa: E402
 from checks.outcome import TOP, Failed, Skipped, run  # noqa: E402
 
 TRIPLE = "x86_64-unknown-linux-gnu"
+# As small as it can be; Cargo.toml says how.
+PROFILE = "dist"
 OUT = TOP / "target" / "packages"
 
 
 def build_binary():
     """As in infra/docker/Dockerfile: with --target, so that build scripts and macros are not made static."""
     environment = {**os.environ, "RUSTFLAGS": "-C target-feature=+crt-static"}
-    command = ["cargo", "build", "--release", "--locked", "-p", "esp-connector", "--target", TRIPLE]
+    command = ["cargo", "build", "--profile", PROFILE, "--locked", "-p", "esp-connector", "--target", TRIPLE]
     subprocess.run(command, check=True, cwd=TOP, env=environment)
 
 
@@ -42,15 +44,14 @@ def write_pages(binary):
 
 
 def sbom():
-    """Every crate that is in the binary, with version, licence and checksum."""
+    """Every crate that the binary is built from, with version, licence and checksum."""
     tool = tools.cargo_tool("cargo-cyclonedx")
     name = "esp-connector.cdx"
     run(tool, "cyclonedx", "--manifest-path", TOP / "connector" / "Cargo.toml", "--format", "json", "--spec-version", "1.5",
         "--target", TRIPLE, "--override-filename", name, cwd=TOP, timeout_s=300)
     # One is written beside each manifest of the workspace.
-    for manifest in TOP.glob("*/Cargo.toml"):
-        written = manifest.parent / f"{name}.json"
-        if written.exists() and manifest.parent.name != "connector":
+    for written in [*TOP.glob(f"*/{name}.json"), *TOP.glob(f"*/*/{name}.json")]:
+        if written.parent.name not in ("connector", "packages"):
             written.unlink()
     return (TOP / "connector" / f"{name}.json").replace(OUT / "esp-connector.cdx.json")
 
@@ -60,13 +61,13 @@ def packages(binary):
     for old in [*OUT.glob("*.deb"), *OUT.glob("*.rpm")]:
         old.unlink()
     # Where both tools look for what was built for TRIPLE.
-    place = TOP / "target" / TRIPLE / "release" / "esp-connector"
+    place = TOP / "target" / TRIPLE / PROFILE / "esp-connector"
     if binary.resolve() != place.resolve():
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(binary, place)
-    run(tools.cargo_tool("cargo-deb"), "deb", "--no-build", "--no-strip", "--locked", "--target", TRIPLE, "-p", "esp-connector",
+    run(tools.cargo_tool("cargo-deb"), "deb", "--no-build", "--no-strip", "--locked", "--profile", PROFILE, "--target", TRIPLE, "-p", "esp-connector",
         "--output", OUT, cwd=TOP, timeout_s=300)
-    run(tools.cargo_tool("cargo-generate-rpm"), "generate-rpm", "--package", "connector", "--target", TRIPLE, "--output", OUT, cwd=TOP,
+    run(tools.cargo_tool("cargo-generate-rpm"), "generate-rpm", "--package", "connector", "--profile", PROFILE, "--target", TRIPLE, "--output", OUT, cwd=TOP,
         timeout_s=300)
     return [*OUT.glob("*.deb"), *OUT.glob("*.rpm")]
 

@@ -165,8 +165,12 @@ fn every_command_has_a_manual_page() {
     assert!(expected.len() > 10, "{expected:?}");
     assert_eq!(written, expected);
     let main = std::fs::read_to_string(pages.join("esp-connector.1")).unwrap();
-    for part in [".TH esp-connector 1", "SIGTERM", "EXIT STATUS", "/etc/esp\\-connector/esp\\-connector.yml"]
-    {
+    for part in [
+        ".TH esp-connector 1 \"\" \"esp-connector ",
+        "SIGTERM",
+        "EXIT STATUS",
+        "/etc/esp\\-connector/esp\\-connector.yml",
+    ] {
         assert!(main.contains(part), "{part:?} is not in {main}");
     }
     let output = command(["manual", "/proc/nowhere"]);
