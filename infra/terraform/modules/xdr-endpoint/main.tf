@@ -105,7 +105,6 @@ resource "aws_lb_target_group" "this" {
 }
 
 resource "aws_lb_listener" "this" {
-  #checkov:skip=CKV2_AWS_74:TCP listeners have no TLS policy; the connector's own listener does.
   for_each = local.ports
 
   load_balancer_arn        = aws_lb.this.arn
