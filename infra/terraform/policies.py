@@ -88,6 +88,10 @@ def main():
             out["permissions"].append({name: values[name] for name in ("statement_id", "function_name", "qualifier", "principal", "source_arn", "action")})
         elif kind in KINDS:
             out[KINDS[kind]][address] = {name: values[name] for name in TELLING if values.get(name) is not None}
+    # What AWS would refuse, and no provider: two of a kind with one name.
+    names = [(one["type"], one["values"]["name"]) for one in all_of_it if one["values"].get("name") and one["type"] != "aws_iam_role_policy"]
+    if twins := {name for name in names if names.count(name) > 1}:
+        sys.exit(f"{example}: twice {sorted(twins)}")
     by_id = {one["values"]["id"]: one["address"] for one in all_of_it if one["type"] == "aws_iam_role"}
     for one in all_of_it:
         if one["type"] == "aws_iam_role_policy":

@@ -145,7 +145,7 @@ resource "aws_lb_listener_rule" "this" {
 
         additional_claim {
           name   = "aud"
-          format = "string-array"
+          format = "single-string"
           values = [action.value.audience]
         }
 

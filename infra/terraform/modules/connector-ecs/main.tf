@@ -57,7 +57,6 @@ locals {
       stopTimeout            = local.stop_timeout
       dependsOn              = [{ containerName = "files", condition = "SUCCESS" }]
       linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
-      ulimits                = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
       environment            = [for name in sort(keys(var.environment)) : { name = name, value = var.environment[name] }]
       secrets                = [for name in sort(keys(var.secrets)) : { name = name, valueFrom = var.secrets[name] }]
       portMappings           = [for port in concat(local.xdr_ports, [local.manage_port]) : { containerPort = port, hostPort = port, protocol = "tcp" }]
