@@ -41,7 +41,7 @@ format: json\nrouting: {{mode: static, destination: records}}\n"
     let mut compared = 0;
     for row in rows {
         for (written, (told, service)) in row[1..].iter().zip(&told) {
-            let of_size = |told: &&Value| told["records_per_call"].to_string() == row[0];
+            let of_size = |told: &&Value| told["records_per_call"].as_u64() == row[0].parse().ok();
             let rows = told["routes"][0]["destinations"][0]["rows"].as_array().unwrap();
             let cost = &rows.iter().find(of_size).unwrap()["costs"][*service];
             let million = cost["per_million_records"].as_f64().unwrap();
