@@ -37,9 +37,9 @@ variable "ecr_repository_arn" {
 }
 
 variable "zip_path" {
-  description = "The consumer, built by `cargo lambda build --release --arm64 --output-format zip` in lambda-examples."
+  description = "The consumer, built by `cargo lambda build --profile lambda --arm64 --output-format zip`."
   type        = string
-  default     = "../../../../lambda-examples/target/lambda/to-sqs/bootstrap.zip"
+  default     = "../../../../target/lambda/to-sqs/bootstrap.zip"
 }
 
 variable "certificate_arn" {

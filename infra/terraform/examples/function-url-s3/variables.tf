@@ -31,9 +31,9 @@ variable "package_url" {
 }
 
 variable "zip_path" {
-  description = "The consumer, built by `cargo lambda build --release --arm64 --output-format zip` in lambda-examples."
+  description = "The consumer, built by `cargo lambda build --profile lambda --arm64 --output-format zip`."
   type        = string
-  default     = "../../../../lambda-examples/target/lambda/to-s3/bootstrap.zip"
+  default     = "../../../../target/lambda/to-s3/bootstrap.zip"
 }
 
 variable "alarm_topic_arns" {

@@ -40,8 +40,6 @@ resource "aws_vpc_security_group_egress_rule" "this" {
 }
 
 resource "aws_lb" "this" {
-  #checkov:skip=CKV2_AWS_28:It is internal, and takes only requests with a token or a client certificate.
-  #checkov:skip=CKV_AWS_150:Deletion protection is on unless `deletion_protection` says otherwise, as in examples that are to be destroyed.
   name                       = var.name
   internal                   = true
   load_balancer_type         = "application"
@@ -59,8 +57,6 @@ resource "aws_lb" "this" {
 }
 
 resource "aws_lb_target_group" "this" {
-  #checkov:skip=CKV_AWS_261:Health checks of a function are calls that cost; the connector sees what fails.
-  #checkov:skip=CKV_AWS_378:The protocol of a target group of functions is the load balancer's own.
   name        = var.name
   target_type = "lambda"
   # As the consumer library expects it: a header may come more than once.
@@ -149,7 +145,7 @@ resource "aws_lb_listener_rule" "this" {
 
         additional_claim {
           name   = "aud"
-          format = "string-array"
+          format = "single-string"
           values = [action.value.audience]
         }
 

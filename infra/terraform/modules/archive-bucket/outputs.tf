@@ -6,6 +6,9 @@ output "arn" {
 output "name" {
   description = "Name of the bucket, for `BUCKET` of the consumer."
   value       = aws_s3_bucket.this.bucket
+
+  # A service that is to write logs tries that when it is told of the bucket.
+  depends_on = [aws_s3_bucket_policy.this]
 }
 
 output "writer_statements" {

@@ -64,8 +64,6 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_iam_role_policy" "this" {
-  #checkov:skip=CKV_AWS_355:Session Manager, and a token for a load balancer, know no resources; everything else names its own.
-  #checkov:skip=CKV_AWS_290:Session Manager, and a token for a load balancer, know no resources; everything else names its own.
   name = "all-it-may"
   role = aws_iam_role.this.id
 

@@ -64,7 +64,6 @@ module "endpoint" {
 }
 
 resource "aws_cloudwatch_log_group" "metrics" {
-  #checkov:skip=CKV_AWS_158:A key of one's own is an option (`kms_key_arn`); logs are encrypted either way.
   #checkov:skip=CKV_AWS_338:Metrics outlive the log that carries them.
   name              = "/esp-connector/${var.name}/metrics"
   retention_in_days = 7
@@ -92,7 +91,6 @@ resource "aws_vpc_security_group_egress_rule" "this" {
 }
 
 resource "aws_launch_template" "this" {
-  #checkov:skip=CKV_AWS_88:Machines have no public address: subnets that give one are no place for them.
   name                   = var.name
   image_id               = local.ami_id
   instance_type          = var.instance_type

@@ -24,7 +24,6 @@ locals {
 }
 
 resource "aws_ssm_parameter" "config" {
-  #checkov:skip=CKV_AWS_337:A key of one's own is an option (`kms_key_arn`).
   name        = "/${var.name}/config"
   description = "Configuration of ${var.name}${local.compressed ? " (gzip, base64)" : ""}"
   type        = "SecureString"

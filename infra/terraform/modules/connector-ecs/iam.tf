@@ -79,7 +79,6 @@ resource "aws_iam_role" "execution" {
 }
 
 resource "aws_iam_role_policy" "execution" {
-  #checkov:skip=CKV_AWS_355:A token for the registry knows no resources; everything else names its own.
   name = "start"
   role = aws_iam_role.execution.id
 
@@ -96,7 +95,6 @@ resource "aws_iam_role" "task" {
 }
 
 resource "aws_iam_role_policy" "task" {
-  #checkov:skip=CKV_AWS_355:A token for a load balancer (sts:GetWebIdentityToken) knows no resources, only conditions; everything else names its own.
   name = "all-it-may"
   role = aws_iam_role.task.id
 

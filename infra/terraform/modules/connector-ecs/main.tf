@@ -57,7 +57,6 @@ locals {
       stopTimeout            = local.stop_timeout
       dependsOn              = [{ containerName = "files", condition = "SUCCESS" }]
       linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
-      ulimits                = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
       environment            = [for name in sort(keys(var.environment)) : { name = name, value = var.environment[name] }]
       secrets                = [for name in sort(keys(var.secrets)) : { name = name, valueFrom = var.secrets[name] }]
       portMappings           = [for port in concat(local.xdr_ports, [local.manage_port]) : { containerPort = port, hostPort = port, protocol = "tcp" }]
@@ -110,8 +109,6 @@ module "endpoint" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:A key of one's own is an option (`kms_key_arn`); logs are encrypted either way.
-  #checkov:skip=CKV_AWS_338:How long logs are kept is a variable, a year unless set.
   name              = "/esp-connector/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -119,7 +116,6 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "metrics" {
-  #checkov:skip=CKV_AWS_158:A key of one's own is an option (`kms_key_arn`); logs are encrypted either way.
   #checkov:skip=CKV_AWS_338:Metrics outlive the log that carries them.
   name              = "/esp-connector/${var.name}/metrics"
   retention_in_days = 7
@@ -198,7 +194,6 @@ resource "aws_vpc_security_group_egress_rule" "this" {
 }
 
 resource "aws_ecs_service" "this" {
-  #checkov:skip=CKV_AWS_333:Tasks have no public address unless `assign_public_ip` says so, for subnets without NAT or endpoints.
   name                               = var.name
   cluster                            = local.cluster_name
   task_definition                    = aws_ecs_task_definition.this.arn

@@ -185,7 +185,7 @@ variable "stop_timeout_seconds" {
 variable "health_check_command" {
   description = "Health check of the container; none when empty. The load balancer asks /healthz in any case."
   type        = list(string)
-  default     = ["CMD", "esp-connector", "health", "--config", "/etc/esp-connector/esp-connector.yml"]
+  default     = ["CMD", "/usr/bin/esp-connector", "health", "--config", "/etc/esp-connector/esp-connector.yml"]
 }
 
 variable "uid" {

@@ -43,8 +43,6 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:A key of one's own is an option (`kms_key_arn`); logs are encrypted either way.
-  #checkov:skip=CKV_AWS_338:How long logs are kept is a variable, a year unless set.
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -66,8 +64,6 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_iam_role_policy" "this" {
-  #checkov:skip=CKV_AWS_355:X-Ray and the network interfaces of a function know no resources; everything else names its own.
-  #checkov:skip=CKV_AWS_290:X-Ray and the network interfaces of a function know no resources; everything else names its own.
   name = "all-it-may"
   role = aws_iam_role.this.id
 
@@ -79,8 +75,6 @@ resource "aws_iam_role_policy" "this" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:A dead-letter queue is for asynchronous calls; these are synchronous unless `on_failure_queue_arn` is set, and then it is a destination of the alias.
-  #checkov:skip=CKV_AWS_117:A function that only calls AWS needs no VPC; `subnet_ids` puts it into one.
-  #checkov:skip=CKV_AWS_173:The environment names a queue or a bucket and holds no secret; `kms_key_arn` encrypts it with a key of one's own.
   #checkov:skip=CKV_AWS_272:Code signing needs a signing profile of the account.
   function_name    = var.name
   description      = "Consumer of Aerospike change notifications."

@@ -25,8 +25,6 @@ resource "aws_apigatewayv2_route" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:A key of one's own is an option (`kms_key_arn`); logs are encrypted either way.
-  #checkov:skip=CKV_AWS_338:How long logs are kept is a variable, a year unless set.
   name              = "/aws/apigateway/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn

@@ -67,8 +67,6 @@ resource "aws_api_gateway_deployment" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_158:A key of one's own is an option (`kms_key_arn`); logs are encrypted either way.
-  #checkov:skip=CKV_AWS_338:How long logs are kept is a variable, a year unless set.
   name              = "/aws/apigateway/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -111,7 +109,6 @@ resource "aws_api_gateway_stage" "this" {
 
 resource "aws_api_gateway_method_settings" "this" {
   #checkov:skip=CKV_AWS_225:Every request is new: there is nothing to cache.
-  #checkov:skip=CKV_AWS_308:Every request is new: there is nothing to cache.
   rest_api_id = aws_api_gateway_rest_api.this.id
   stage_name  = aws_api_gateway_stage.this.stage_name
   method_path = "*/*"

@@ -10,7 +10,7 @@ locals {
 }
 
 resource "aws_security_group" "this" {
-  name        = "${var.name}-xdr"
+  name        = var.name
   description = "Network load balancer in front of the connector"
   vpc_id      = var.vpc_id
   tags        = var.tags
@@ -67,7 +67,8 @@ resource "aws_vpc_security_group_ingress_rule" "targets" {
 resource "aws_lb" "this" {
   #checkov:skip=CKV_AWS_91:Network load balancers only log TLS listeners; these are TCP.
   #checkov:skip=CKV_AWS_150:Deletion protection is a variable; it holds nothing that could be lost.
-  name                             = var.name
+  # Not the name alone: an application load balancer of the same pipeline may have that.
+  name                             = "${var.name}-xdr"
   internal                         = true
   load_balancer_type               = "network"
   security_groups                  = [aws_security_group.this.id]
@@ -105,7 +106,6 @@ resource "aws_lb_target_group" "this" {
 }
 
 resource "aws_lb_listener" "this" {
-  #checkov:skip=CKV2_AWS_74:TCP listeners have no TLS policy; the connector's own listener does.
   for_each = local.ports
 
   load_balancer_arn        = aws_lb.this.arn

@@ -70,7 +70,6 @@ resource "google_storage_bucket_object" "source" {
 }
 
 resource "google_cloudfunctions2_function" "this" {
-  #checkov:skip=CKV_GCP_124:Only calls from the project's own networks get in; `ingress` opens it, and even then a token is asked for.
   project     = var.project
   name        = var.name
   location    = var.region

@@ -46,7 +46,7 @@ variable "invoker_email" {
 variable "runtime" {
   description = "Runtime of the function."
   type        = string
-  default     = "python312"
+  default     = "python313"
 }
 
 variable "entry_point" {
