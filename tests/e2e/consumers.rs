@@ -3,6 +3,7 @@
 mod archive_to_gcs;
 mod encrypt_kms;
 mod formats;
+mod fronts;
 mod persist_state;
 mod stage;
 mod to_opensearch;
