@@ -1,7 +1,8 @@
 //! Measures the example functions: size, cold start, time per invocation and peak memory, and prints a table.
 //!
 //! ```sh
-//! cargo run -p e2e --example consumers            # builds them with `--profile lambda` first
+//! cargo run -p e2e --example consumers               # builds them with `--profile lambda` first
+//! cargo run -p e2e --example consumers -- FOLDER     # measures the programs in a folder
 //! ```
 //!
 //! A function runs as on Lambda, as a `bootstrap` that asks a runtime API for work; the runtime API and the services behind the
@@ -40,35 +41,36 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 #[tokio::main]
 async fn main() {
-    build();
+    let given = std::env::args().nth(1).map(PathBuf::from);
+    let folder = given.unwrap_or_else(build);
     println!(
         "| function | zip, KiB | init, ms | first call, ms | peak, MiB | {} |",
         BATCHES.map(|batch| format!("{batch}: ms, records/s")).join(" | ")
     );
     println!("|{}", "---|".repeat(5 + BATCHES.len()));
     for (name, environment) in FUNCTIONS {
-        println!("{}", measured(name, environment).await);
+        println!("{}", measured(name, &folder.join(name), environment).await);
     }
 }
 
-/// With a target, or the programs would stand where `cargo lambda` puts its folders.
-fn build() {
+/// Where they are built: with a target, or the programs would stand where `cargo lambda` puts its folders.
+fn build() -> PathBuf {
     let mut command = Command::new("cargo");
     command.args(["build", "--quiet", "--profile", "lambda", "--target", TARGET]).current_dir(repository());
     for (name, _) in FUNCTIONS {
         command.args(["-p", name]);
     }
     assert!(command.status().unwrap().success());
+    repository().join("target").join(TARGET).join("lambda")
 }
 
-async fn measured(name: &str, environment: &[(&str, &str)]) -> String {
-    let program = repository().join("target").join(TARGET).join("lambda").join(name);
+async fn measured(name: &str, program: &Path, environment: &[(&str, &str)]) -> String {
     let services = Pretend::answering(services::answer).await;
     let (mut inits, mut firsts) = (Vec::new(), Vec::new());
     for _ in 0..COLD_STARTS {
         let api = RuntimeApi::start().await;
         let started = Instant::now();
-        let _process = start(&program, environment, &services, &api);
+        let _process = start(program, environment, &services, &api);
         api.asked().await;
         inits.push(started.elapsed());
         let invoked = Instant::now();
@@ -76,7 +78,7 @@ async fn measured(name: &str, environment: &[(&str, &str)]) -> String {
         firsts.push(invoked.elapsed());
     }
     let api = RuntimeApi::start().await;
-    let process = start(&program, environment, &services, &api);
+    let process = start(program, environment, &services, &api);
     let mut cells = Vec::new();
     for batch in BATCHES {
         invoke(&api, batch).await;
@@ -90,7 +92,7 @@ async fn measured(name: &str, environment: &[(&str, &str)]) -> String {
     }
     format!(
         "| `{name}` | {} | {:.0} | {:.0} | {:.1} | {} |",
-        zip_bytes(&program) / 1024,
+        zip_bytes(program) / 1024,
         milliseconds(median(inits)),
         milliseconds(median(firsts)),
         peak_kib(process.id()) as f64 / 1024.0,
