@@ -1,9 +1,10 @@
 //! The example functions of `lambda-examples`: the library that they read with, and each of them as a real `bootstrap`.
 
+mod archive_to_gcs;
 mod encrypt_kms;
 mod formats;
+mod fronts;
 mod persist_state;
-mod pretend;
 mod stage;
 mod to_opensearch;
 mod to_s3;

@@ -51,6 +51,11 @@ pub(crate) fn with_google() -> Option<PathBuf> {
     with("google", "functions_framework, google.auth, jwt, requests, cryptography")
 }
 
+/// A Python with Google's functions framework and its client for Cloud Storage.
+pub(crate) fn with_storage() -> Option<PathBuf> {
+    with("gcs", "functions_framework, google.cloud.storage")
+}
+
 /// A Python that can import `modules`, which `requirements.txt` in `folder` of the tests installs.
 fn with(folder: &str, modules: &str) -> Option<PathBuf> {
     // Tests that want the same one run at the same time.

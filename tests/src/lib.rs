@@ -23,6 +23,7 @@ pub mod fixtures;
 mod metadata;
 mod ministack;
 pub mod poison;
+pub mod pretend;
 mod process;
 mod receiver;
 mod shipped;

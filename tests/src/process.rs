@@ -39,6 +39,11 @@ impl Process {
         Self { child: Some(child), printed }
     }
 
+    /// Its process id, while it has not been stopped.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("not stopped").id()
+    }
+
     /// All that was printed so far.
     pub fn printed(&self) -> String {
         self.printed.borrow().clone()

@@ -129,6 +129,13 @@ impl Decoder {
                 let decoded = STANDARD.decode(text.trim_ascii());
                 decoded.map_err(|_| Unreadable::new("body", "Base64, as isBase64Encoded says"))?.into()
             }
+            // What was compressed and taken for text is lost. It is the front that has to be told.
+            Body::Text { encoded: false, .. }
+                if header("content-encoding").is_some_and(|of| of != "identity") =>
+            {
+                let expected = "Base64, as it is compressed: a REST API needs */* among its binaryMediaTypes";
+                return Err(Malformed::new("body", expected).setting());
+            }
             Body::Text { text, encoded: false } => text.into_bytes().into(),
             Body::Bytes(bytes) => bytes.into(),
         };

@@ -165,6 +165,15 @@ proptest! {
     }
 }
 
+/// A front that takes compressed bodies for text has destroyed them; the records must not be given up for it.
+#[test]
+fn compressed_text_is_for_an_operator() {
+    let event = r#"{"httpMethod":"POST","requestContext":{},"headers":{"Content-Encoding":"gzip"},"isBase64Encoded":false,"body":"\ufffd"}"#;
+    let error = Decoder::new().decode(serde_json::from_str(event).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("binaryMediaTypes"), "{error}");
+    assert_eq!(error.status(), 415);
+}
+
 #[test]
 fn refusals_say_what_was_expected() {
     let long = format!("[{}1]", "1,".repeat(600));

@@ -86,11 +86,9 @@ fn read_back(format: Format, bodies: &[Option<BatchBody>], keeps: Keeps, decoder
     assert!(pieces.len() >= least, "only {} records fit", pieces.len());
     let alone = encoder.batch_policy(None).unwrap().body;
     for (piece, expected) in pieces.iter().zip(&expected) {
-        let body = alone.join([piece.clone()].iter());
-        assert_eq!(
-            all(decoder, keeps, Invocation::from_http([("Content-Type", alone.content_type())], body.into())),
-            [expected.clone()]
-        );
+        let body = alone.join(std::slice::from_ref(piece).iter());
+        let invocation = Invocation::from_http([("Content-Type", alone.content_type())], body.into());
+        assert_eq!(all(decoder, keeps, invocation), std::slice::from_ref(expected));
     }
     for body in bodies {
         let batching = Batching {
@@ -315,7 +313,8 @@ fn sorted(value: &Value) -> Value {
             Value::Map(entries)
         }
         Value::GeoJson(text) => Value::GeoJson(
-            serde_json::from_str::<serde_json::Value>(text).map_or(text.clone(), |json| json.to_string()),
+            serde_json::from_str::<serde_json::Value>(text)
+                .map_or_else(|_| text.clone(), |json| json.to_string()),
         ),
         other => other.clone(),
     }

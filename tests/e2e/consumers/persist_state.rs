@@ -9,12 +9,10 @@ use std::{
     },
 };
 
+use e2e::pretend::{Answer, Asked, Pretend};
 use serde_json::{Value, json};
 
-use super::{
-    pretend::{Answer, Asked, Pretend},
-    stage::{Stage, event, event_of, failures},
-};
+use super::stage::{Stage, event, event_of, failures};
 
 /// Generation and bins.
 type Set = Arc<Mutex<BTreeMap<String, (u64, Value)>>>;

@@ -113,7 +113,7 @@ routing: {{mode: static-multi-destination, destinations: [function, copy]}}
         assert!(summary.is_complete(), "{summary}\n{}", self.stack.printed());
         let files = connector.files("copy");
         let mut delivered = BTreeMap::new();
-        for line in files.iter().flat_map(|file| lines(file)) {
+        for line in files.iter().flat_map(lines) {
             // What is no text is a line with a body in Base64.
             let (content_type, body) = match line["base64"].as_str() {
                 Some(body) => ("application/x-msgpack", STANDARD.decode(body).unwrap()),

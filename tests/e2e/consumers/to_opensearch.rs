@@ -5,12 +5,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use e2e::pretend::{Answer, Asked, Pretend};
 use serde_json::{Value, json};
 
-use super::{
-    pretend::{Answer, Asked, Pretend},
-    stage::{Stage, event_of, failures},
-};
+use super::stage::{Stage, event_of, failures};
 
 /// Version and document; none when it was deleted.
 type Index = Arc<Mutex<BTreeMap<String, (u64, Option<Value>)>>>;
@@ -40,7 +38,7 @@ fn bulk(index: &Index, asked: &Asked) -> Answer {
             (Some("orders"), Some("external_gte"))
         );
         let status = apply(index, about, document);
-        let error = (status >= 400 && !(status == 404))
+        let error = (status >= 400 && status != 404)
             .then(|| json!({"type": "the_type", "reason": "a value, perhaps"}));
         let mut outcome = json!({"_id": about["_id"], "status": status});
         if let Some(error) = error {

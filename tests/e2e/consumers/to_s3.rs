@@ -76,7 +76,7 @@ async fn avro_files_hold_the_same_records() {
     assert_eq!(batch.entries().len(), records.len());
     for (entry, mut record) in batch.entries().iter().zip(records) {
         let mut read = serde_json::to_value(entry.notification.flat_json("_meta")).unwrap();
-        let bins = read.as_object_mut().unwrap().remove("bins").unwrap_or(json!({}));
+        let bins = read.as_object_mut().unwrap().remove("bins").unwrap_or_else(|| json!({}));
         assert_eq!(read["_meta"], record.as_object_mut().unwrap().remove("_meta").unwrap());
         assert_eq!(bins, record);
     }

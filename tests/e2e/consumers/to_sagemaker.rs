@@ -1,11 +1,9 @@
 //! `to-sagemaker`, against an endpoint that answers as the API of SageMaker's runtime does.
 
+use e2e::pretend::{Answer, Asked, Pretend};
 use serde_json::{Value, json};
 
-use super::{
-    pretend::{Answer, Asked, Pretend},
-    stage::{Stage, event, event_of, failures},
-};
+use super::stage::{Stage, event, event_of, failures};
 
 fn endpoint(asked: &Asked) -> Answer {
     assert_eq!((asked.method.as_str(), asked.uri.path()), ("POST", "/endpoints/fraud/invocations"));

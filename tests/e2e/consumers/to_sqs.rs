@@ -89,7 +89,7 @@ async fn a_fifo_queue_keeps_versions_in_order_and_takes_each_once() {
     // What does not tell its version is a message each time.
     let delete = json!({"msg": "delete", "key": ["shop", null, ONE, null], "durable": false});
     for _ in 0..2 {
-        assert_eq!(failures(&stage.invoke(&event_of(&[delete.clone()])).await), json!([]));
+        assert_eq!(failures(&stage.invoke(&event_of(std::slice::from_ref(&delete))).await), json!([]));
     }
     assert_eq!(stage.messages("orders.fifo").await.len(), 6);
 }

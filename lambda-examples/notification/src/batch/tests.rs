@@ -165,3 +165,15 @@ fn chunks_hold_one_version_of_a_record() {
     assert_eq!(chunks(batch("aab").entries(), 10), [vec![0], vec![1, 2]]);
     assert!(chunks(batch("").entries(), 10).is_empty());
 }
+
+#[tokio::test]
+async fn a_group_gets_no_record_whose_earlier_version_has_failed() {
+    let (batch, limits, seen) = (batch("aba"), Limits::default(), Mutex::new(Vec::new()));
+    let report = batch.groups(&limits, vec![vec![0], vec![1, 2]], async |group| {
+        seen.lock().unwrap().extend(group.iter().map(|entry| entry.position));
+        let failed = group.iter().filter(|entry| entry.position == 0);
+        Ok(failed.map(|entry| (entry.position, Failure::retry("full"))).collect())
+    });
+    assert_eq!(failed(&report.await), [0, 2]);
+    assert_eq!(seen.into_inner().unwrap(), [0, 1]);
+}

@@ -13,34 +13,42 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 /// A request that was read to its end.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub struct Asked {
+    /// Its method.
+    pub method: Method,
+    /// Path and query.
+    pub uri: Uri,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> &str {
+    /// A header's value, empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    pub(super) fn json(&self) -> Value {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
 /// What to answer: a status, and a body unless it is null.
-pub(super) type Answer = (u16, Value);
+pub type Answer = (u16, Value);
 
 /// The service. Ends when dropped.
-pub(super) struct Pretend {
+#[derive(Debug)]
+pub struct Pretend {
     address: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
 impl Pretend {
-    pub(super) async fn answering(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    /// One that answers what `answer` says.
+    pub async fn answering(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let answer = Arc::new(answer);
@@ -59,7 +67,8 @@ impl Pretend {
         Self { address, accepting }
     }
 
-    pub(super) fn url(&self) -> String {
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
