@@ -5,8 +5,9 @@
     python3 infra/check.py alerts chart these only
     python3 infra/check.py --list       what there is
 
-Needs Python 3, and for `image`, `packages`, `lifecycle` and `boot` root and the binary that `infra/packages/build.py` builds. More is installed below target/ (PyPI, npm, crates.io); programs of Debian are used where they are: promtool and
-prometheus, systemd-analyze, systemd-nspawn, openssl, strace, bubblewrap, buildah, rpm, lintian, mandoc, shellcheck, debootstrap. The connector's binary is that of
+Needs Python 3; image, packages, lifecycle and boot also root, and the binary that infra/packages/build.py builds. More is installed
+below target/ (PyPI, npm, crates.io). Programs of Debian are used where they are: promtool and prometheus, systemd-analyze,
+systemd-nspawn, debootstrap, openssl, strace, bubblewrap, buildah, rpm, lintian, mandoc, shellcheck. The connector's binary is that of
 ESP_CONNECTOR, else the newest below target/. Where CI is set, a check that is skipped has failed.
 """
 
