@@ -215,6 +215,21 @@ class Outcome(unittest.TestCase):
         with self.assertRaisesRegex(Skipped, "no-such-program"):
             tools.need("sh", "no-such-program")
 
+    def test_what_wants_root_is_skipped_for_others(self):
+        with mock.patch("os.geteuid", lambda: 1000), self.assertRaisesRegex(Skipped, "not root, as dpkg wants"):
+            tools.need_root("dpkg")
+
+    def test_a_skipped_check_fails_where_ci_is_set(self):
+        import check
+        module = mock.Mock(__name__="checks.some", check=mock.Mock(side_effect=Skipped("no helm")))
+        for environment, outcome in (({}, "skipped"), ({"CI": "true"}, "failed")):
+            with mock.patch.dict("os.environ", environment, clear=True):
+                self.assertEqual(check.one(module)[0], outcome)
+        module.check.side_effect = Failed("wrong")
+        self.assertEqual(check.one(module)[0], "failed")
+        module.check.side_effect = ValueError("a bug in a check")
+        self.assertEqual(check.one(module)[0], "failed")
+
     def test_an_exit_status_that_was_not_expected(self):
         with self.assertRaisesRegex(Failed, "exit 3, expected 0"):
             run("sh", "-c", "exit 3")

@@ -1,7 +1,6 @@
 """The service under a real systemd: the package in a Debian of its own, booted in a container, with every setting of the unit in force."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,8 +16,7 @@ UNIT = "esp-connector.service"
 def check():
     """Starts, says that it is ready, is watched, restarted when it hangs, stopped in order, and not restarted for nothing."""
     tools.need("systemd-nspawn", "nsenter", "debootstrap")
-    if os.geteuid() != 0:
-        raise Skipped("systemd-nspawn wants to be root")
+    tools.need_root("systemd-nspawn")
     debs = list(OUT.glob("*.deb"))
     if not debs:
         raise Skipped("no package: python3 infra/packages/build.py makes it")

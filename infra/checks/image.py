@@ -29,6 +29,7 @@ def check(binary=STATIC):
     if not binary.exists():
         raise Skipped(f"no static binary: {BUILD}")
     check_static(binary)
+    tools.need_root("a network of its own")
     with tempfile.TemporaryDirectory(prefix="esp-connector-") as name:
         folder = Path(name)
         root = folder / "rootfs"

@@ -1,6 +1,5 @@
 """The .deb in a Debian of its own: installed, configured, upgraded, removed and purged by dpkg, with its scripts."""
 
-import os
 import re
 import shutil
 import tempfile
@@ -21,8 +20,7 @@ def check():
     debs = list(OUT.glob("*.deb"))
     if not debs:
         raise Skipped("no package: python3 infra/packages/build.py makes it")
-    if os.geteuid() != 0:
-        raise Skipped("dpkg wants to be root")
+    tools.need_root("dpkg")
     base = debian()
     with tempfile.TemporaryDirectory(prefix="esp-connector-", dir=tools.TARGET) as name:
         root = Path(name) / "root"

@@ -45,6 +45,7 @@ def check():
     tools.need("dpkg-deb", "systemd-sysusers", "systemd-tmpfiles", "unshare", "chroot")
     if not STATIC.exists():
         raise Skipped(f"no static binary: {BUILD}")
+    tools.need_root("a service that runs as another user")
     run(sys.executable, INFRA / "packages" / "build.py", "--no-build", timeout_s=1800)
     (deb,), (rpm,) = OUT.glob("*.deb"), OUT.glob("*.rpm")
     seen = [check_deb(deb), check_rpm(rpm), check_pages(), check_sbom(OUT / "esp-connector.cdx.json")]

