@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """An example of `infra/terraform` in MiniStack: its resources under their own names, its roles with their own policies.
 
-    least_privilege.py ENDPOINT PLAN setup                     builds it; prints what the test has to know, as JSON
+    least_privilege.py ENDPOINT PLAN setup [BOOTSTRAP]         builds it, its function from this program or else from
+                                                               stand_in.py; prints what the test has to know, as JSON
     least_privilege.py ENDPOINT PLAN without ROLE SID ACTION   takes one action away from a role (none: gives all back)
     least_privilege.py ENDPOINT PLAN start                     what ECS, EC2 and Lambda do with the roles before and beside the
                                                                connector; ends with 1 where it may not
@@ -11,10 +12,12 @@ PLAN is what `infra/terraform/policies.py` prints. What MiniStack does different
 `UNPROVEN`, all of it.
 """
 
+import gzip
 import io
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import zipfile
 
@@ -88,18 +91,22 @@ def grant(role, sid=None, action=None):
     client("iam").put_role_policy(RoleName=role["name"], PolicyName=POLICY, PolicyDocument=json.dumps(document))
 
 
-def archive():
-    """This Python as a bootstrap."""
-    source = pathlib.Path(__file__).with_name("stand_in.py").read_text()
+def archive(bootstrap):
+    if bootstrap:
+        # Debug information would make it several times larger.
+        program = subprocess.run(["strip", "-o", "/dev/stdout", bootstrap], capture_output=True).stdout or pathlib.Path(bootstrap).read_bytes()
+    else:
+        program = f"#!{sys.executable}\n{pathlib.Path(__file__).with_name('stand_in.py').read_text()}"
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as file:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         entry = zipfile.ZipInfo("bootstrap")
         entry.external_attr = 0o755 << 16
-        file.writestr(entry, f"#!{sys.executable}\n{source}")
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        file.writestr(entry, program)
     return out.getvalue()
 
 
-def set_up(plan):
+def set_up(plan, bootstrap=None):
     iam, found = client("iam"), {}
     # Whom AWS's services would be: here the test is.
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {
@@ -130,7 +137,7 @@ def set_up(plan):
     [runs_as] = [role for address, role in plan["roles"].items() if address.startswith("module.consumer.")]
     aws.create_function(
         FunctionName=function["function_name"], Runtime="provided.al2023", Handler="bootstrap", Timeout=6, MemorySize=256,
-        Role=f"arn:aws:iam::{ACCOUNT}:role/{runs_as['name']}", Code={"ZipFile": archive()}, Environment={"Variables": environment})
+        Role=f"arn:aws:iam::{ACCOUNT}:role/{runs_as['name']}", Code={"ZipFile": archive(bootstrap)}, Environment={"Variables": environment})
     version = aws.publish_version(FunctionName=function["function_name"])["Version"]
     aws.create_alias(FunctionName=function["function_name"], Name=alias["name"], FunctionVersion=version)
 
@@ -221,7 +228,8 @@ def arrived(plan):
         if "-alb-logs-" not in bucket["bucket"]:
             s3 = client("s3")
             for item in s3.list_objects_v2(Bucket=bucket["bucket"], Prefix="records/").get("Contents", []):
-                lines = s3.get_object(Bucket=bucket["bucket"], Key=item["Key"])["Body"].read().decode().splitlines()
+                body = s3.get_object(Bucket=bucket["bucket"], Key=item["Key"])["Body"].read()
+                lines = (gzip.decompress(body) if item["Key"].endswith(".gz") else body).decode().splitlines()
                 seen |= {json.loads(line)["_meta"]["digest"] for line in lines}
     sqs = client("sqs")
     for address, queue in plan["queues"].items():
@@ -235,7 +243,7 @@ def arrived(plan):
 def main():
     plan = load()
     if COMMAND == "setup":
-        set_up(plan)
+        set_up(plan, *REST)
     elif COMMAND == "without":
         for address, role in plan["roles"].items():
             grant(role, *(REST[1:] if REST and REST[0] == address else []))

@@ -5,6 +5,7 @@ the runtime API itself.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -41,10 +42,10 @@ def to_queue(url, all_of_them):
 
 
 def to_bucket(bucket, prefix, body, all_of_them):
-    key = f"{prefix}{hashlib.sha256(body).hexdigest()}.ndjson"
-    lines = "".join(json.dumps(record) + "\n" for record in all_of_them)
+    key = f"{prefix}{hashlib.sha256(body).hexdigest()}.ndjson.gz"
+    lines = gzip.compress("".join(json.dumps(record) + "\n" for record in all_of_them).encode(), mtime=0)
     try:
-        boto3.client("s3", config=QUICK).put_object(Bucket=bucket, Key=key, Body=lines.encode(), IfNoneMatch="*")
+        boto3.client("s3", config=QUICK).put_object(Bucket=bucket, Key=key, Body=lines, IfNoneMatch="*")
     except ClientError as why:
         # It is there already: the connector sent it again.
         if why.response["ResponseMetadata"]["HTTPStatusCode"] != 412:

@@ -21,7 +21,7 @@ use crate::python;
 
 const RECORDS: u32 = 40;
 /// Long enough when everything is allowed, as is seen before and after each series.
-const WITHIN: Duration = Duration::from_secs(5);
+const WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_direct_invoke_sqs() {
