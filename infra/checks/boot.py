@@ -1,7 +1,9 @@
 """The service under a real systemd: the package in a Debian of its own, booted in a container, with every setting of the unit in force."""
 
 import contextlib
+import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -54,11 +56,19 @@ def booted(root):
         try:
             wait(up, "systemd does not come up in a container", lambda: process.printed)
         except Failed as reason:
+            end(int(leader()))
             raise Skipped(str(reason)) from reason
-        yield inside
-        with contextlib.suppress(Failed):
-            inside("systemctl", "poweroff", "--force")
-        process.child.wait(30)
+        try:
+            yield inside
+        finally:
+            end(int(leader()))
+
+
+def end(leader):
+    """Ends a container with all that runs in it, which does not end with systemd-nspawn itself."""
+    if leader:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(leader, signal.SIGKILL)
 
 
 def seen(inside, root):
