@@ -256,11 +256,11 @@ run "refuses_root" {
   expect_failures = [var.uid]
 }
 
-run "refuses_text" {
+run "refuses_a_configuration_without_destinations" {
   command = plan
 
   variables {
-    config = "service: {port: 8901}"
+    config = { service = { port = 8901, manage = { port = 8902 } } }
   }
 
   expect_failures = [var.config]
