@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Settings of a destination behind an application load balancer.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// All of plain HTTP.

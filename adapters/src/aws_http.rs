@@ -25,7 +25,7 @@ mod signer;
 ///
 /// `check --probe` sends one signed POST with an empty body, which holds no records, and the header `esp-connector-probe: 1`:
 /// only that shows whether signature, region, clock and permission are right for deliveries. It may run the function once.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// All of plain HTTP.

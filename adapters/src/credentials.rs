@@ -21,7 +21,7 @@ mod source;
 
 /// Whose credentials are used. Without any of these: the environment, the profile, the container, the instance, in the order of
 /// the AWS tools.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// Region of the service. When absent, the first of: that in the host name of the URL or in the ARN of the function, `AWS_REGION`,

@@ -32,7 +32,7 @@ mod probe;
 mod writer;
 
 /// Settings of a destination that is a folder.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
     /// Folder of the files, made when missing; relative to the configuration file.

@@ -19,7 +19,7 @@ mod audience;
 mod source;
 
 /// Settings of a destination that asks for a Google identity token.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// All of plain HTTP.

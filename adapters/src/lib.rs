@@ -311,7 +311,7 @@ pub struct ProbeFailure {
 pub type SharedTarget = Arc<dyn Target>;
 
 /// Settings of one target; the variant picks the adapter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetConfig {
     /// Plain HTTP: `type: http`, or no `type`.
     Http(http::Config),

@@ -16,7 +16,7 @@ mod jwt;
 mod sts;
 
 /// Where a bearer token comes from.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Source {
     /// A file that something else keeps up to date.
@@ -33,7 +33,7 @@ pub enum Source {
 }
 
 /// A token of the AWS security token service.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AwsWebIdentity {
     /// Who shall accept the token.

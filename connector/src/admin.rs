@@ -1,4 +1,4 @@
-//! The management endpoint: health, metrics and log levels over HTTP/1.1.
+//! The management endpoint: health, metrics, log levels and reloads over HTTP/1.1.
 //!
 //! It faces whoever can reach the port, so everything a peer can size is bounded: connections, head, body,
 //! and the time each may take. It never holds up the delivery path.
@@ -9,13 +9,13 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use crate::{listener::Listener, tls::Acceptor};
+use crate::tls::Acceptor;
 
 mod json;
 mod prometheus;
@@ -25,11 +25,23 @@ mod view;
 
 #[cfg(test)]
 pub(crate) use self::view::sample_view;
-pub use self::view::{DestinationView, Readiness, View, WindowGauge};
+pub use self::view::{Counted, DestinationView, Readiness, View, WindowGauge};
 
-/// Answers on all `listeners` until `shutdown` ends, and then a moment longer for requests under way.
-pub async fn serve(listeners: Vec<Listener>, view: Arc<View>, shutdown: impl Future<Output = ()>) {
-    serve_within(Limits::default(), listeners, view, shutdown).await;
+/// Answers requests on any number of ports.
+#[derive(Debug)]
+pub struct Office {
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    views: watch::Receiver<Arc<View>>,
+}
+
+/// How one port of the management endpoint stands.
+#[derive(Clone, Debug, Default)]
+pub struct Door {
+    /// Makes TLS of connections that are accepted.
+    pub tls: Option<Arc<Acceptor>>,
+    /// No connection is accepted any more.
+    pub closing: bool,
 }
 
 /// What a peer may take.
@@ -55,60 +67,56 @@ impl Default for Limits {
     }
 }
 
-async fn serve_within(
-    limits: Limits,
-    listeners: Vec<Listener>,
-    view: Arc<View>,
-    shutdown: impl Future<Output = ()>,
-) {
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    let (stop, stopped) = watch::channel(());
-    let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(accept(limits, listener, view.clone(), slots.clone(), stopped.clone()));
+impl Office {
+    /// Shows the newest of `views`.
+    pub fn new(views: watch::Receiver<Arc<View>>) -> Self {
+        Self::within(Limits::default(), views)
     }
-    shutdown.await;
-    drop(stop);
-    while accepting.join_next().await.is_some() {}
-}
 
-async fn accept(
-    limits: Limits,
-    listener: Listener,
-    view: Arc<View>,
-    slots: Arc<Semaphore>,
-    mut stopped: watch::Receiver<()>,
-) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = stopped.changed() => break,
-            Some(_) = connections.join_next() => {}
-            (stream, peer, slot) = next(&listener, &slots) => {
-                let (view, stopped) = (view.clone(), stopped.clone());
-                match listener.tls.clone() {
-                    None => connections.spawn(connection(limits, stream, slot, view, stopped)),
-                    Some(tls) => {
-                        connections.spawn(tls_connection(limits, tls, stream, peer, slot, view, stopped))
-                    }
-                };
+    fn within(limits: Limits, views: watch::Receiver<Arc<View>>) -> Self {
+        Self { limits, slots: Arc::new(Semaphore::new(limits.connections)), views }
+    }
+
+    /// Answers on one port until its door closes, and then a moment longer for requests under way.
+    pub async fn accept(self: Arc<Self>, listener: TcpListener, mut door: watch::Receiver<Door>) {
+        let limits = self.limits;
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = closed(&mut door) => break,
+                Some(_) = connections.join_next() => {}
+                (stream, peer, slot) = next(&listener, &self.slots) => {
+                    let (views, door) = (self.views.clone(), door.clone());
+                    let tls = door.borrow().tls.clone();
+                    match tls {
+                        None => connections.spawn(connection(limits, stream, slot, views, door)),
+                        Some(tls) => {
+                            connections.spawn(tls_connection(limits, tls, stream, peer, slot, views, door))
+                        }
+                    };
+                }
             }
         }
+        drop(listener);
+        // What is left when the time is up ends with the set.
+        _ = timeout(limits.drain, async { while connections.join_next().await.is_some() {} }).await;
     }
-    drop(listener);
-    // What is left when the time is up ends with the set.
-    _ = timeout(limits.drain, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+/// Ends when the door closes.
+async fn closed(door: &mut watch::Receiver<Door>) {
+    _ = door.wait_for(|door| door.closing).await;
 }
 
 /// The next connection, once there is a slot for it. May be dropped at any await.
 async fn next(
-    listener: &Listener,
+    listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so there is always a permit in the end.
     let slot = slots.clone().acquire_owned().await.ok();
     loop {
-        match listener.socket.accept().await {
+        match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, slot),
             Err(error) => {
                 // Out of file descriptors, most likely: it passes, but not at once.
@@ -125,15 +133,15 @@ async fn tls_connection(
     stream: TcpStream,
     peer: SocketAddr,
     slot: Option<OwnedSemaphorePermit>,
-    view: Arc<View>,
-    mut stopped: watch::Receiver<()>,
+    views: watch::Receiver<Arc<View>>,
+    mut door: watch::Receiver<Door>,
 ) {
     let stream = tokio::select! {
-        _ = stopped.changed() => return,
+        () = closed(&mut door) => return,
         stream = tls.accept(stream, peer) => stream,
     };
     if let Some(stream) = stream {
-        connection(limits, stream, slot, view, stopped).await;
+        connection(limits, stream, slot, views, door).await;
     }
 }
 
@@ -141,10 +149,11 @@ async fn connection(
     limits: Limits,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     _slot: Option<OwnedSemaphorePermit>,
-    view: Arc<View>,
-    mut stopped: watch::Receiver<()>,
+    views: watch::Receiver<Arc<View>>,
+    mut door: watch::Receiver<Door>,
 ) {
     let service = service_fn(|request| async {
+        let view = Arc::clone(&views.borrow());
         let response = routes::answer(request, &view).await;
         Ok::<_, Infallible>(response)
     });
@@ -157,7 +166,7 @@ async fn connection(
     let ended = timeout(limits.connection, async {
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+            () = closed(&mut door) => connection.as_mut().graceful_shutdown(),
         }
         connection.await
     });

@@ -20,6 +20,7 @@ use adapters::{SharedTarget, TargetConfig, tls::Version};
 
 mod file;
 mod meaning;
+mod outline;
 mod problem;
 mod scope;
 mod settings;
@@ -27,11 +28,12 @@ mod shape;
 mod targets;
 mod tree;
 
+pub use outline::Outline;
 pub(crate) use problem::Findings;
 pub use problem::{Problem, Problems};
 pub use scope::{Effective, Scope};
 pub(crate) use settings::{
-    aws_credentials, compression, headers_mut, http_settings, http_settings_mut, type_name,
+    aws_credentials, compression, header_files, headers_mut, http_settings, http_settings_mut, type_name,
 };
 
 /// A configuration without mistakes, and what its author should know.
@@ -54,6 +56,11 @@ impl Loaded {
         let mut findings = Findings::new(&self.file);
         let targets = targets::build(&self.config, &self.tree, &mut findings);
         findings.finish().map(|_| targets)
+    }
+
+    /// What stands where in the file.
+    pub fn outline(&self) -> Outline {
+        Outline(self.tree.clone())
     }
 }
 
@@ -125,7 +132,7 @@ pub fn schema() -> serde_json::Value {
 }
 
 /// A whole configuration, ready to run. The default has no destination and skips every record.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// Listening side.
     pub service: Service,
@@ -144,7 +151,7 @@ pub struct Config {
 }
 
 /// `service`: the side that faces XDR.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// `port`: clear-text listening ports. Default 8080, or none when there are ports for TLS.
     pub ports: Vec<u16>,
@@ -178,7 +185,7 @@ pub struct Service {
 }
 
 /// `service.manage`: the management endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manage {
     /// `port`.
     pub ports: Vec<u16>,
@@ -189,7 +196,7 @@ pub struct Manage {
 }
 
 /// `service.tls` and `service.manage.tls`: a TLS listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls {
     /// `port`.
     pub ports: Vec<u16>,
@@ -208,7 +215,7 @@ pub struct ServerTls {
 }
 
 /// What is asked of the certificates of clients.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificates {
     /// `ca-file` (ours): who must have signed them, PEM.
     pub ca_file: PathBuf,
@@ -217,7 +224,7 @@ pub struct ClientCertificates {
 }
 
 /// One entry of `destinations`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// What delivers, by `type`; plain HTTP when there is none.
     pub target: TargetConfig,
@@ -241,7 +248,7 @@ pub enum DeadLetter {
 }
 
 /// The sections that may stand at several levels.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sections {
     /// `format`.
     pub format: Option<Format>,
@@ -256,7 +263,7 @@ pub struct Sections {
 }
 
 /// One entry of `namespaces`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// Sections for this namespace.
     pub sections: Sections,
@@ -265,7 +272,7 @@ pub struct Namespace {
 }
 
 /// One entry of `port-based-config`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortConfig {
     /// Sections for this port.
     pub sections: Sections,
@@ -469,7 +476,7 @@ pub enum RoutingKey {
 }
 
 /// `logging`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logging {
     /// `levels`: logger to level. Known loggers are the vendor's and our module names.
     pub levels: BTreeMap<String, String>,

@@ -23,6 +23,7 @@ use crate::{
     recorder::Tap,
     replies::Replies,
     route::PortRoutes,
+    tls::Acceptor,
     window::Window,
     wire::{frame::FrameError, info::NodeFacts},
 };
@@ -50,19 +51,36 @@ const KEEP_BYTES: usize = 64 * 1024;
 pub struct Shared {
     /// Records in process.
     pub window: Window,
-    /// By destination, in the router's order.
-    pub lanes: Vec<Arc<Lane>>,
     /// Which destinations have what XDR ships again, unless that is not remembered.
     pub delivered: Option<Arc<Delivered>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Limits and switches.
-    pub limits: Limits,
     /// Bytes of large frames that may still begin to arrive: [`ASSEMBLING_BYTES_MAX`] permits when idle.
     pub assembling: Semaphore,
-    /// Turns true when the connector stops.
-    pub stop: watch::Receiver<bool>,
 }
+
+/// The terms on which one port takes records at present: one configuration, the same for all that is read under it. Others are
+/// posted when the configuration changes; connections take them up before they read on.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Number of the configuration.
+    pub number: u64,
+    /// Where records go, and in which form.
+    pub routes: Arc<PortRoutes>,
+    /// By destination, in the router's order.
+    pub lanes: Arc<[Arc<Lane>]>,
+    /// Limits and switches.
+    pub limits: Limits,
+    /// What info answers say; the address is filled in for each connection.
+    pub facts: NodeFacts,
+    /// Makes TLS of connections that are accepted.
+    pub tls: Option<Arc<Acceptor>>,
+    /// Nothing more is read: the port closes, or the connector stops.
+    pub closing: bool,
+}
+
+/// Where they are posted. Nobody there to post any means closing, too.
+pub type Posted = watch::Receiver<Arc<Terms>>;
 
 /// Limits and switches of every connection.
 #[derive(Clone, Copy, Debug)]
@@ -94,14 +112,13 @@ pub enum ConnectionError {
     Io(#[from] std::io::Error),
 }
 
-/// Serves one connection until the peer closes it, it breaks, or the connector stops.
+/// Serves one connection from `peer` to `local` until the peer closes it, it breaks, or the port closes.
 pub async fn serve<R, W>(
     reader: R,
     writer: W,
-    peer: SocketAddr,
-    routes: Arc<PortRoutes>,
-    facts: NodeFacts,
+    [local, peer]: [SocketAddr; 2],
     tap: Tap,
+    posted: Posted,
     shared: Arc<Shared>,
 ) where
     R: AsyncRead + Unpin,
@@ -111,9 +128,12 @@ pub async fn serve<R, W>(
     tap.opened();
     let replies = Arc::new(Replies::default());
     let owed = Owed { replies: Arc::clone(&replies), shared: Arc::clone(&shared), tap: tap.clone() };
+    // Connections that are open keep theirs.
+    let buffering = posted.borrow().limits.ack_buffering;
     let mut read_half =
-        ReadHalf::new(reader, Arc::clone(&replies), routes, facts, tap.clone(), Arc::clone(&shared));
-    let mut ack_half = AckHalf { writer, replies: Arc::clone(&replies), tap, shared: Arc::clone(&shared) };
+        ReadHalf::new(reader, Arc::clone(&replies), local, tap.clone(), posted, Arc::clone(&shared));
+    let mut ack_half =
+        AckHalf { writer, replies: Arc::clone(&replies), tap, buffering, shared: Arc::clone(&shared) };
     let read = async {
         let result = read_half.run().await;
         // A broken stream still gets the answers to what was read before: fewer records come twice.
@@ -162,10 +182,10 @@ fn report(error: &ConnectionError, peer: SocketAddr, metrics: &Metrics) {
     }
 }
 
-/// Ends when the connector stops.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that whoever could say so is gone, which is a stop too.
-    let _ = stop.wait_for(|stop| *stop).await;
+/// Ends when the port closes.
+pub(crate) async fn closed(posted: &mut Posted) {
+    // An error means that whoever could say so is gone, which is an end too.
+    let _ = posted.wait_for(|terms| terms.closing).await;
 }
 
 /// The runtime's clock, which tests can pause.

@@ -79,6 +79,11 @@ impl DeadLetters {
         }
     }
 
+    /// The same, with the numbers of the lane whose place is taken.
+    pub fn counting_on(self, stats: Arc<LetterStats>) -> Self {
+        Self { stats, ..self }
+    }
+
     /// Counters.
     pub fn stats(&self) -> &Arc<LetterStats> {
         &self.stats
@@ -165,7 +170,7 @@ impl DeadLetters {
 
     /// True when it could not be sent and is held.
     fn send(&self, place: &Place, job: Job, why: &Why<'_>, unwritten: Option<&EncodeError>) -> bool {
-        let (Some(original), Some(lane)) = (&job.original, place.lane()) else {
+        let (Some(original), Some((lane, policy))) = (&job.original, place.lane()) else {
             self.hold(job, why, unwritten);
             return true;
         };
@@ -191,7 +196,7 @@ impl DeadLetters {
         let letter = Job {
             record,
             piece,
-            policy: place.policy,
+            policy,
             order: None,
             tickets: tickets.of_letter(Arc::clone(&self.stats)),
             entered,

@@ -34,6 +34,15 @@ pub struct Delivered {
     forgotten: AtomicU64,
 }
 
+/// Where a record is about to go: positions of destinations, and the number of the configuration that they are positions in.
+#[derive(Clone, Copy, Debug)]
+pub struct Destinations<'a> {
+    /// In the router of that configuration.
+    pub positions: &'a [usize],
+    /// The same position may be another destination in another one.
+    pub of: u64,
+}
+
 /// Which version of a record a message holds, and how it is to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(u64);
@@ -67,13 +76,14 @@ impl Delivered {
         self: &Arc<Self>,
         record: RecordId,
         version: Option<Version>,
-        destinations: &[usize],
+        destinations: Destinations<'_>,
     ) -> Arc<Shipment> {
+        let Destinations { positions: destinations, of } = destinations;
         // There is no partial success with one destination.
         let countable = destinations.len() > 1 && destinations.iter().all(|d| *d < DESTINATIONS_MAX);
         let version = version.filter(|_| countable).map(|version| version.0);
-        let (epoch, has) = self.shard(&record).ship(record, version, Set::of(destinations));
-        Arc::new(Shipment { memory: Arc::clone(self), record, epoch, has })
+        let (epoch, has) = self.shard(&record).ship(record, version, Set::of(destinations), of);
+        Arc::new(Shipment { memory: Arc::clone(self), record, epoch, of, has })
     }
 
     /// Records remembered because some of their destinations have them and others do not.
@@ -106,6 +116,7 @@ pub struct Shipment {
     memory: Arc<Delivered>,
     record: RecordId,
     epoch: u64,
+    of: u64,
     has: Set,
 }
 
@@ -138,8 +149,8 @@ impl Share {
 
     /// Nothing more happens to the record at this destination, which has it when `delivered`.
     pub(crate) fn ended(&self, delivered: bool) {
-        let Shipment { memory, record, epoch, .. } = &*self.shipment;
-        memory.shard(record).ended(record, *epoch, self.destination, delivered);
+        let Shipment { memory, record, epoch, of, .. } = &*self.shipment;
+        memory.shard(record).ended(record, (*epoch, *of), self.destination, delivered);
     }
 
     /// XDR did not hear of its end, and ships the record again whatever it was.

@@ -14,11 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::{Cause, Payload, SharedTarget};
+use adapters::{Cause, Outcome, Payload, SharedTarget};
 use tokio::{sync::Notify, task::JoinSet};
 
 use self::{
     gate::Gate,
+    life::Retired,
     queue::{Pushed, Queue},
     state::{End, Rules, State},
     told::Told,
@@ -34,6 +35,7 @@ mod gate;
 mod group;
 mod items;
 mod job;
+mod life;
 mod queue;
 mod settle;
 mod state;
@@ -42,8 +44,11 @@ mod timed;
 mod told;
 mod turns;
 
-pub use self::job::{Job, Order, Tickets};
 pub(crate) use self::told::what_to_do;
+pub use self::{
+    job::{Job, Order, Tickets},
+    life::{After, Life},
+};
 
 /// How long a record waits for room at most in a lane that was not found full lately.
 const PATIENCE_MAX: Duration = Duration::from_millis(250);
@@ -52,7 +57,7 @@ const PATIENCE_MAX: Duration = Duration::from_millis(250);
 const SATURATED: Duration = Duration::from_secs(10);
 
 /// Limits of a lane, from the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Requests in flight.
     pub workers: usize,
@@ -87,6 +92,9 @@ pub struct Lane {
     /// Something is due earlier than the clock is set to.
     sooner: Notify,
     closed: AtomicBool,
+    /// Its workers were started: one that takes another's place has to wait for that.
+    started: AtomicBool,
+    retired: Retired,
     stats: Arc<LaneStats>,
     told: Told,
 }
@@ -94,6 +102,21 @@ pub struct Lane {
 impl Lane {
     /// A lane into `target` for jobs to which one of `policies` applies. Nothing runs before [`Lane::start`].
     pub fn new(
+        name: String,
+        target: SharedTarget,
+        limits: Limits,
+        policies: Arc<[BatchPolicy]>,
+        dead_letters: DeadLetters,
+        now: Instant,
+    ) -> Arc<Self> {
+        let letters = Arc::clone(dead_letters.stats());
+        let stats = Arc::new(LaneStats { letters, ..LaneStats::default() });
+        Self::counting_on(stats, name, target, limits, policies, dead_letters, now)
+    }
+
+    /// The same, with the numbers of the lane whose place it takes, which it goes on with.
+    pub fn counting_on(
+        stats: Arc<LaneStats>,
         name: String,
         target: SharedTarget,
         limits: Limits,
@@ -113,7 +136,6 @@ impl Lane {
             poison: !dead_letters.gives_up(),
             buried: dead_letters.keeps_originals(),
         };
-        let letters = Arc::clone(dead_letters.stats());
         let queue = Queue::new(Arc::clone(&policies), now);
         let state = State::new(queue, Gate::new(start, limits.workers, now), admission, rules);
         let lane = Self {
@@ -128,10 +150,12 @@ impl Lane {
             room: Notify::new(),
             sooner: Notify::new(),
             closed: AtomicBool::new(false),
-            stats: Arc::new(LaneStats { letters, ..LaneStats::default() }),
+            started: AtomicBool::new(false),
+            retired: Retired::default(),
+            stats,
             told: Told::default(),
         };
-        lane.gauge_destination(&lane.lock(), now);
+        lane.gauge_destination(&mut lane.lock(), now);
         Arc::new(lane)
     }
 
@@ -150,6 +174,16 @@ impl Lane {
         &self.dead_letters
     }
 
+    /// Its limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How its requests are put together, by batch policy.
+    pub(crate) fn policies(&self) -> &[BatchPolicy] {
+        &self.policies
+    }
+
     /// Counters and gauges.
     pub fn stats(&self) -> &Arc<LaneStats> {
         &self.stats
@@ -157,6 +191,7 @@ impl Lane {
 
     /// Starts the workers and the clock. The tasks end after [`Lane::close`].
     pub fn start(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
+        self.started.store(true, Ordering::Release);
         for _ in 0..self.limits.workers {
             tasks.spawn(Arc::clone(self).work());
         }
@@ -184,11 +219,14 @@ impl Lane {
     /// A lane that merely starts up or hiccups gets a moment of patience, until `patience` at most, which holds the
     /// source back through TCP instead of refusing; one that was full lately refuses at once, so that a stuck
     /// destination does not stop the reading for the others.
-    pub async fn enqueue(&self, job: Job, patience: Instant) {
+    ///
+    /// False when the lane is retired: the record was refused for now, and whoever brought it should look where the next one
+    /// goes.
+    pub async fn enqueue(&self, job: Job, patience: Instant) -> bool {
         let (policy, bytes) = (&self.policies[job.policy], job.piece.len());
         if policy.body.bytes(1, bytes) > self.body_bytes_max[job.policy] {
             self.settle(job, End::Rejected { cause: Cause::TooLarge, reason: None }, None, 1, now());
-            return;
+            return true;
         }
         let entry = match self.try_enqueue(job) {
             Entry::Full(job) => self.wait_for_room(job, patience).await,
@@ -201,7 +239,12 @@ impl Lane {
                 job.tickets.refuse(Cause::Overloaded);
             }
             Entry::Closed(job, cause) => self.settle(job, End::Closed(cause), None, 1, now()),
+            Entry::Retired(job) => {
+                job.tickets.settle(Outcome::Retryable(Cause::Shutdown));
+                return false;
+            }
         }
+        true
     }
 
     /// Waits until the job fits, or patience ends.
@@ -222,7 +265,10 @@ impl Lane {
                 entry => return entry,
             };
             if tokio::time::timeout_at(patience.into(), room).await.is_err() {
-                self.lock().saturated_until = Some(patience + SATURATED);
+                // One that does not work yet is full for another reason.
+                if self.started.load(Ordering::Acquire) {
+                    self.lock().saturated_until = Some(patience + SATURATED);
+                }
                 self.told.full(&self.name, self.stats.capacity.load(Ordering::Relaxed), now());
                 return Entry::Full(job);
             }
@@ -233,6 +279,9 @@ impl Lane {
     fn try_enqueue(&self, job: Job) -> Entry {
         let now = now();
         let mut state = self.lock();
+        if self.retired.is() {
+            return Entry::Retired(job);
+        }
         // Nobody would take it out of a closed lane.
         if !state.has_room(job.bytes(), self.limits.held_bytes_max) || self.closed.load(Ordering::Acquire) {
             return Entry::Full(job);
@@ -245,7 +294,7 @@ impl Lane {
             Pushed::Until(at) => state.is_sooner(Some(at)),
             Pushed::Work | Pushed::Nothing => false,
         };
-        self.gauge(&state);
+        self.gauge(&mut state);
         drop(state);
         if pushed == Pushed::Work {
             self.work.notify_one();
@@ -308,7 +357,7 @@ impl Lane {
         }
         let alarm = state.turns.alarm(now);
         let sooner = state.is_sooner(alarm);
-        self.gauge(&state);
+        self.gauge(&mut state);
         drop(state);
         if sooner {
             self.sooner.notify_one();
@@ -335,7 +384,7 @@ impl Lane {
                     state.turns.gate.renewed(age, now);
                 }
                 let (calls, refused) = state.tick(now);
-                self.gauge_destination(&state, now);
+                self.gauge_destination(&mut state, now);
                 (calls, refused, state.wake_at)
             };
             for _ in 0..calls {
@@ -356,16 +405,26 @@ impl Lane {
         }
     }
 
-    fn gauge(&self, state: &State) {
-        let queue = &state.turns.queue;
+    fn gauge(&self, state: &mut State) {
+        let queue = &mut state.turns.queue;
+        let superseded = queue.take_superseded();
+        if superseded > 0 {
+            self.stats.superseded.fetch_add(superseded, Ordering::Relaxed);
+        }
+        // How things stand is told by the lane that took its place.
+        if self.retired.is_succeeded() {
+            return;
+        }
         self.stats.queued.store(queue.waiting() as u64, Ordering::Relaxed);
         self.stats.parked.store(queue.parked() as u64, Ordering::Relaxed);
-        self.stats.superseded.store(queue.superseded(), Ordering::Relaxed);
     }
 
     /// What changes with requests only, not with records.
-    fn gauge_destination(&self, state: &State, now: Instant) {
+    fn gauge_destination(&self, state: &mut State, now: Instant) {
         self.gauge(state);
+        if self.retired.is_succeeded() {
+            return;
+        }
         let gate = &state.turns.gate;
         let pause_ms = u64::try_from(gate.pause(now).as_millis()).unwrap_or(u64::MAX);
         self.stats.capacity.store(state.admission.capacity() as u64, Ordering::Relaxed);
@@ -387,6 +446,8 @@ enum Entry {
     Full(Job),
     /// It would wait too long for a destination that takes nothing.
     Closed(Job, Cause),
+    /// The lane only works off what it has.
+    Retired(Job),
 }
 
 /// The policies with batches no larger than the destination takes them. A record that is larger alone is refused.

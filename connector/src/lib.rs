@@ -30,6 +30,7 @@ pub mod ordering;
 pub mod receiver;
 pub mod recorder;
 pub mod recording;
+pub mod reload;
 pub mod replay;
 pub mod replies;
 pub mod retry;

@@ -6,17 +6,14 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     io,
     net::{TcpListener, TcpStream, lookup_host},
-    sync::watch,
     task::JoinSet,
 };
 use tracing::warn;
 
 use crate::{
-    connection::{self, Shared, stopped},
+    connection::{self, Posted, Shared, closed},
     recorder::Recorder,
-    route::{PortRoutes, Router},
     tls::Acceptor,
-    wire::info::NodeFacts,
 };
 
 /// Connections waiting to be accepted.
@@ -40,6 +37,8 @@ pub struct BindError {
 /// A bound socket, and what its connections speak.
 #[derive(Debug)]
 pub struct Listener {
+    /// Address and port as they are configured, where they are.
+    pub configured: Option<(String, u16)>,
     /// Accepts connections.
     pub socket: TcpListener,
     /// Makes TLS of them; clear text without.
@@ -56,7 +55,7 @@ impl Listener {
 /// In clear text.
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Self {
-        Self { socket, tls: None }
+        Self { configured: None, socket, tls: None }
     }
 }
 
@@ -74,7 +73,9 @@ pub async fn bind(
             let resolved = lookup_host((bare, port)).await.map_err(fail)?.next();
             let resolved =
                 resolved.ok_or_else(|| fail(io::Error::other("the address does not resolve to anything")))?;
-            listeners.push(Listener { socket: bind_one(resolved).map_err(fail)?, tls: tls.cloned() });
+            let configured = Some((address.clone(), port));
+            let socket = bind_one(resolved).map_err(fail)?;
+            listeners.push(Listener { configured, socket, tls: tls.cloned() });
         }
     }
     Ok(listeners)
@@ -93,28 +94,24 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 /// What every accepted connection starts from.
 #[derive(Debug)]
 pub struct Reception {
-    /// Routes by port.
-    pub router: Arc<Router>,
-    /// What info answers say; the address is filled in for each connection.
-    pub facts: NodeFacts,
+    /// The terms of the port.
+    pub posted: Posted,
     /// Raw traffic goes here, when wanted.
     pub recorder: Option<Arc<Recorder>>,
     /// What all connections share.
     pub shared: Arc<Shared>,
 }
 
-/// Accepts connections until `stop` turns true, then waits for those that are open.
-pub async fn accept(listener: Listener, reception: Arc<Reception>, mut stop: watch::Receiver<bool>) {
+/// Accepts connections until the port closes, then waits for those that are open.
+pub async fn accept(listener: TcpListener, reception: Reception) {
     let port = listener.local_addr().map_or(0, |address| address.port());
-    let routes = reception.router.for_port(port);
+    let mut posted = reception.posted.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = stopped(&mut stop) => break,
-            accepted = listener.socket.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    start(&mut connections, stream, peer, &routes, &reception, listener.tls.as_ref());
-                }
+            () = closed(&mut posted) => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => start(&mut connections, stream, peer, &reception),
                 Err(error) => {
                     warn!(port, %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -127,33 +124,26 @@ pub async fn accept(listener: Listener, reception: Arc<Reception>, mut stop: wat
     while connections.join_next().await.is_some() {}
 }
 
-fn start(
-    connections: &mut JoinSet<()>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    routes: &Arc<PortRoutes>,
-    reception: &Reception,
-    tls: Option<&Arc<Acceptor>>,
-) {
+fn start(connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, reception: &Reception) {
     let Ok(local) = tune(&stream) else { return };
-    let facts = NodeFacts { address: local, ..reception.facts.clone() };
+    let ends = [local, peer];
     let tap = reception.recorder.as_ref().map(Recorder::tap).unwrap_or_default();
-    let (routes, shared) = (Arc::clone(routes), Arc::clone(&reception.shared));
-    let Some(acceptor) = tls.cloned() else {
+    let (mut posted, shared) = (reception.posted.clone(), Arc::clone(&reception.shared));
+    let acceptor = posted.borrow().tls.clone();
+    let Some(acceptor) = acceptor else {
         let (reader, writer) = stream.into_split();
-        connections.spawn(connection::serve(reader, writer, peer, routes, facts, tap, shared));
+        connections.spawn(connection::serve(reader, writer, ends, tap, posted, shared));
         return;
     };
-    let mut stop = shared.stop.clone();
     connections.spawn(async move {
         let stream = tokio::select! {
-            () = stopped(&mut stop) => return,
+            () = closed(&mut posted) => return,
             stream = acceptor.accept(stream, peer) => stream,
         };
         if let Some(stream) = stream {
             // Both halves are polled by this task alone: the lock between them is always free.
             let (reader, writer) = io::split(stream);
-            connection::serve(reader, writer, peer, routes, facts, tap, shared).await;
+            connection::serve(reader, writer, ends, tap, posted, shared).await;
         }
     });
 }

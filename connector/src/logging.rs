@@ -101,10 +101,19 @@ impl LogHandle {
         self.0.levels.lock().unwrap_or_else(PoisonError::into_inner).names()
     }
 
+    /// Sets the named loggers and no others, as at the start.
+    pub fn replace_levels(&self, levels: &BTreeMap<String, String>) -> Result<(), LogError> {
+        self.change(|_| Levels::default().changed(levels))
+    }
+
     /// Changes the named loggers and leaves the others; on an error nothing changes.
     pub fn set_levels(&self, changes: &BTreeMap<String, String>) -> Result<(), LogError> {
+        self.change(|levels| levels.changed(changes))
+    }
+
+    fn change(&self, change: impl FnOnce(&Levels) -> Result<Levels, LogError>) -> Result<(), LogError> {
         let mut levels = self.0.levels.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = levels.changed(changes)?;
+        let changed = change(&levels)?;
         if let Some(handle) = &self.0.apply {
             handle.reload(changed.targets()).map_err(|_| LogError::Stopped)?;
         }

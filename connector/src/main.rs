@@ -23,11 +23,13 @@ use esp_connector::{
     manual,
     receiver::args::ReceiveArgs,
     recorder::Recorder,
+    reload::{Refusal, Reloads},
     replay::ReplayArgs,
     run,
     service_manager::ServiceManager,
     simulator::args::{AccountArgs, SimulateArgs},
 };
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 /// A configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -210,18 +212,23 @@ fn run_logged(
     };
     let threads = loaded.config.service.worker_threads;
     let service_manager = ServiceManager::of_environment();
-    let options = Options { recorder, logs, service_manager, ..Options::default() };
+    let (reloads, source) = Reloads::of_file(arguments.config.clone(), &loaded);
+    let hangups = reloads.clone();
+    let options =
+        Options { recorder, logs, service_manager, reloads, source: Some(source), ..Options::default() };
     // The console says so in any case.
     let only_a_file = !loaded.config.logging.console;
     block_on(threads, async {
         info!(version = env!("CARGO_PKG_VERSION"), config = %arguments.config.display(), "starting");
         // Before anybody can know that the connector runs, or a signal would end it without its goodbye.
         let shutdown = shutdown_signal();
+        let hangups = tokio::spawn(reload_on_hangup(hangups));
         let run = async {
             let listeners = run::bind(&loaded.config.service).await?;
             run::run(loaded.config, targets, listeners, options, shutdown).await
         };
         let ended: Result<(), run::RunError> = run.await;
+        hangups.abort();
         if let Err(error) = &ended
             && only_a_file
         {
@@ -233,7 +240,6 @@ fn run_logged(
 
 /// Ends on SIGTERM or SIGINT, those included that came since it was called.
 fn shutdown_signal() -> impl Future<Output = ()> {
-    use tokio::signal::unix::{SignalKind, signal};
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     async {
         let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
@@ -242,6 +248,20 @@ fn shutdown_signal() -> impl Future<Output = ()> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+        }
+    }
+}
+
+/// Has the configuration read again on each SIGHUP, those included that came since it was called.
+fn reload_on_hangup(reloads: Reloads) -> impl Future<Output = ()> {
+    let hangups = signal(SignalKind::hangup());
+    async move {
+        let Ok(mut hangups) = hangups else { return };
+        while hangups.recv().await.is_some() {
+            // The log tells what comes of it, unless nobody is there to look at the file.
+            if let Err(refusal @ (Refusal::Stopping | Refusal::NoFile)) = reloads.reload().await {
+                info!("the configuration is not reloaded: {refusal}");
+            }
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Where a notification goes and in which form, with every precedence settled when the configuration is loaded.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
 use foldhash::fast::RandomState;
 
@@ -29,10 +34,18 @@ pub struct Router {
     batch_max: Vec<usize>,
     /// Position of the batch policy of dead letters, where any destination has a place for them.
     letter_policy: Option<usize>,
-    lut_caches: Vec<LutCaches>,
+    /// What stands behind the batch policies, and which of them each destination gets requests of.
+    batching: Arc<[Batched]>,
+    used: Vec<BTreeSet<usize>>,
+    orderings: Vec<(RecordOrdering, LutCaches)>,
+    /// Numbers given to deliveries, here and in the routers before.
+    deliveries: usize,
     ports: HashMap<u16, Arc<PortRoutes>>,
     other_ports: Arc<PortRoutes>,
 }
+
+/// A batch policy, and the format and settings that share it, where several records go together.
+pub type Batched = (Option<(Format, Batching)>, BatchPolicy);
 
 /// A cache for each of [`Router::destinations`]: a version that one destination has makes an older one stale only
 /// there.
@@ -106,12 +119,23 @@ pub enum RouteError {
 impl Router {
     /// Settles set over namespace over port over root for every kind of record, section by section.
     pub fn new(config: &Config, now: Instant) -> Result<Self, RouteError> {
+        Self::made(config, now, None)
+    }
+
+    /// The routes of the configuration that comes after this one. What both have alike keeps its position among the batch
+    /// policies, its last-update times, and nothing gets a number that was given before.
+    pub fn followed_by(&self, config: &Config, now: Instant) -> Result<Self, RouteError> {
+        Self::made(config, now, Some(self))
+    }
+
+    fn made(config: &Config, now: Instant, before: Option<&Self>) -> Result<Self, RouteError> {
         let destinations: Vec<String> = config.destinations.keys().cloned().collect();
         let none = HashMap::new();
         let builder = Builder {
             destinations: &destinations,
             now,
-            made: RefCell::new(Made::for_destinations(destinations.len())),
+            before,
+            made: RefCell::new(Made::after(before, destinations.len())),
         };
         let mut ports = HashMap::new();
         for (port, overrides) in &config.ports {
@@ -123,13 +147,28 @@ impl Router {
         let mut other_ports = builder.port([None, Some(&config.root)], namespaces)?;
         overlap::mark(ports.values_mut().chain([&mut other_ports]));
         let letter_policy = builder.letter_policy(config)?;
-        let made = builder.made.into_inner();
-        let batch_max = made.batch_max;
-        let batch_policies = made.batching.into_iter().map(|(_, policy)| policy).collect();
-        let lut_caches = made.orderings.into_iter().map(|(_, cache)| cache).collect();
+        let Made { batch_max, batching, mut used, orderings, deliveries, .. } = builder.made.into_inner();
+        if let Some(policy) = letter_policy {
+            for place in config.destinations.values().filter_map(place) {
+                let position = destinations.iter().position(|name| name == place);
+                position.map(|position| used[position].insert(policy));
+            }
+        }
+        let batch_policies = batching.iter().map(|(_, policy)| policy.clone()).collect();
         let ports = ports.into_iter().map(|(port, routes)| (port, Arc::new(routes))).collect();
         let other_ports = Arc::new(other_ports);
-        Ok(Self { destinations, batch_policies, batch_max, letter_policy, lut_caches, ports, other_ports })
+        Ok(Self {
+            destinations,
+            batch_policies,
+            batch_max,
+            letter_policy,
+            batching: batching.into(),
+            used,
+            orderings,
+            deliveries,
+            ports,
+            other_ports,
+        })
     }
 
     /// Names of the destinations that routes refer to by position.
@@ -153,9 +192,24 @@ impl Router {
         self.letter_policy
     }
 
+    /// What stands behind the batch policies.
+    pub fn batching(&self) -> &Arc<[Batched]> {
+        &self.batching
+    }
+
+    /// Whether a lane that was made for `batching` knows how to put together all requests to the destination at `position`.
+    pub fn batches_within(&self, position: usize, batching: &[Batched]) -> bool {
+        self.used[position].iter().all(|policy| self.batching.get(*policy) == batching.get(*policy))
+    }
+
     /// Where last-update times are remembered.
     pub fn lut_caches(&self) -> impl Iterator<Item = &Arc<LutCache>> {
-        self.lut_caches.iter().flat_map(|caches| caches.iter())
+        self.orderings.iter().flat_map(|(_, caches)| caches.iter())
+    }
+
+    fn lut_cache(&self, ordering: &RecordOrdering, destination: &str) -> Option<&Arc<LutCache>> {
+        let (_, caches) = self.orderings.iter().find(|(known, _)| known == ordering)?;
+        caches.get(self.destinations.iter().position(|name| name == destination)?)
     }
 
     /// Routes for what arrives at `port`.
@@ -177,6 +231,7 @@ type Namespaces = std::collections::BTreeMap<String, Namespace>;
 struct Builder<'a> {
     destinations: &'a [String],
     now: Instant,
+    before: Option<&'a Router>,
     made: RefCell<Made>,
 }
 
@@ -184,22 +239,30 @@ struct Builder<'a> {
 struct Made {
     batch_max: Vec<usize>,
     encoders: Vec<(Format, Arc<Encoder>)>,
-    batching: Vec<(Option<(Format, Batching)>, BatchPolicy)>,
+    batching: Vec<Batched>,
+    used: Vec<BTreeSet<usize>>,
     orderings: Vec<(RecordOrdering, LutCaches)>,
     deliveries: usize,
 }
 
 impl Made {
-    fn for_destinations(count: usize) -> Self {
+    /// Positions among the batch policies stay the same, those that nobody uses any more included, until there are too many
+    /// of them.
+    fn after(before: Option<&Router>, destinations: usize) -> Self {
+        let batching = before.map(|before| before.batching.to_vec()).unwrap_or_default();
         Self {
-            batch_max: vec![1; count],
+            batch_max: vec![1; destinations],
             encoders: Vec::new(),
-            batching: Vec::new(),
+            batching: if batching.len() > BATCHING_KEPT_MAX { Vec::new() } else { batching },
+            used: vec![BTreeSet::new(); destinations],
             orderings: Vec::new(),
-            deliveries: 0,
+            deliveries: before.map_or(0, |before| before.deliveries),
         }
     }
 }
+
+/// Batch policies that one configuration hands on to the next.
+const BATCHING_KEPT_MAX: usize = 1024;
 
 impl Builder<'_> {
     /// `base` are the port's and the root's sections, `layers` the port's own namespaces and the global ones; in both
@@ -265,6 +328,7 @@ impl Builder<'_> {
         let records_max = made.batching[batch].1.records_max;
         for position in destinations.every() {
             made.batch_max[position] = made.batch_max[position].max(records_max);
+            made.used[position].insert(batch);
         }
         made.deliveries += 1;
         let number = made.deliveries;
@@ -335,8 +399,12 @@ impl Builder<'_> {
             return Arc::clone(caches);
         }
         let records_max = ordering.lut_cache_max_records.get();
-        let cache = || Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
-        let caches: LutCaches = self.destinations.iter().map(|_| cache()).collect();
+        let cache = |name: &String| {
+            let known = self.before.and_then(|before| before.lut_cache(ordering, name));
+            let fresh = || Arc::new(LutCache::new(ordering.lut_cache_ttl, records_max, self.now));
+            known.cloned().unwrap_or_else(fresh)
+        };
+        let caches: LutCaches = self.destinations.iter().map(cache).collect();
         made.push((ordering.clone(), Arc::clone(&caches)));
         caches
     }

@@ -3,43 +3,43 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use adapters::{BuildError, SharedTarget, TargetConfig, tls::RELOAD_INTERVAL};
+use adapters::{BuildError, SharedTarget, tls::RELOAD_INTERVAL};
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
-    task::{JoinError, JoinSet},
+    sync::{Semaphore, watch},
+    task::{AbortHandle, JoinError, spawn_blocking},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use self::{
+    fleet::{Built, Fleet, secrets},
+    ports::{Common, Plan, Ports},
+    settings::{facts, limits},
+};
 use crate::{
-    admin::{self, DestinationView, Readiness, View, WindowGauge},
-    config::{self, Config, Destination, ServerTls, Service},
-    connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
-    dead_letter::Places,
+    admin::{Office, Readiness, View, WindowGauge},
+    config::{self, Config, ServerTls, Service},
+    connection::{ASSEMBLING_BYTES_MAX, Shared, Terms},
     delivered::Delivered,
-    lane::{self, Lane},
-    listener::{self, Listener, Reception},
+    lane::Lane,
+    listener::{self, Listener},
     logging::{self, LogHandle},
     metrics::Metrics,
     ordering::LutCache,
     recorder::Recorder,
-    retry::RetryPolicy,
+    reload::{self, Changes, Refusal, Reloads, Source, changes},
     route::{RouteError, Router},
     service_manager::ServiceManager,
     tls::{Acceptor, Side},
     window::Window,
-    wire::info::{self as wire_info, NodeFacts},
 };
 
-/// Requests at once to one destination, whatever connections and streams would allow.
-const WORKERS_MAX: usize = 1024;
-
-/// The build that info answers name: a server version all clients accept.
-const BUILD: &str = "8.1.0.0";
+mod fleet;
+mod ports;
+mod settings;
 
 /// Bound sockets.
 #[derive(Debug, Default)]
@@ -61,6 +61,10 @@ pub struct Options {
     pub tls_reload: Duration,
     /// Is told when records are taken, and that all is well.
     pub service_manager: ServiceManager,
+    /// Has the configuration read again, from the [`Source`] that came with it.
+    pub reloads: Reloads,
+    /// `None` where the configuration is no file.
+    pub source: Option<Source>,
 }
 
 impl Default for Options {
@@ -70,6 +74,8 @@ impl Default for Options {
             logs: LogHandle::detached(),
             tls_reload: RELOAD_INTERVAL,
             service_manager: ServiceManager::none(),
+            reloads: Reloads::none(),
+            source: None,
         }
     }
 }
@@ -115,14 +121,6 @@ async fn bind_tls(side: Side, settings: Option<&ServerTls>) -> Result<Vec<Listen
     Ok(listener::bind(&settings.addresses, &settings.ports, Some(&Arc::new(acceptor))).await?)
 }
 
-/// The acceptors of all listeners, each once: several ports share one.
-fn acceptors(listeners: &Listeners) -> Vec<Arc<Acceptor>> {
-    let mut acceptors: Vec<_> =
-        listeners.xdr.iter().chain(&listeners.manage).filter_map(|listener| listener.tls.clone()).collect();
-    acceptors.dedup_by(|one, other| Arc::ptr_eq(one, other));
-    acceptors
-}
-
 /// Runs until `shutdown` ends, with the built `targets` of the configuration's destinations; then answers what can be answered within the grace period.
 ///
 /// Returns early only when something panicked: a restart is easier to reason about than a half-alive connector.
@@ -130,123 +128,252 @@ pub async fn run(
     config: Config,
     targets: BTreeMap<String, SharedTarget>,
     listeners: Listeners,
-    options: Options,
+    mut options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let router = Arc::new(Router::new(&config, Instant::now())?);
-    let metrics = Arc::new(Metrics::default());
-    let mut workers = JoinSet::new();
-    let lanes = start_lanes(&config, targets, &router, &mut workers)?;
-    let (stop, stopping) = watch::channel(false);
-    let shared = Arc::new(Shared {
-        window: Window::new(
-            config.service.max_concurrent_records.get(),
-            config.service.max_concurrent_bytes.get(),
-        ),
-        lanes: lanes.clone(),
-        delivered: memory(&config.service),
-        metrics: Arc::clone(&metrics),
-        limits: limits(&config.service),
-        assembling: Semaphore::new(ASSEMBLING_BYTES_MAX),
-        stop: stopping.clone(),
-    });
-
-    let acceptors = acceptors(&listeners);
-    let mut reloading = JoinSet::new();
-    for acceptor in &acceptors {
-        acceptor.introduce();
-        reloading.spawn(acceptor.watch(options.tls_reload));
+    let router = Router::new(&config, Instant::now())?;
+    if let Some(name) = config.destinations.keys().find(|name| !targets.contains_key(*name)) {
+        return Err(RouteError::UnknownDestination(name.clone()).into());
     }
-    let view = Arc::new(view(
-        &config,
-        &shared,
-        &options,
-        acceptors,
-        router.lut_caches().cloned().collect(),
-        &stopping,
-    ));
-    for listener in &listeners.manage {
-        if let Ok(address) = listener.local_addr() {
-            info!(%address, tls = listener.tls.is_some(), "listening for management requests");
-        }
-    }
-    let (admin_stop, admin_stopping) = oneshot::channel::<()>();
-    let admin = tokio::spawn(admin::serve(listeners.manage, Arc::clone(&view), async {
-        let _ = admin_stopping.await;
-    }));
-    let ticker = tokio::spawn(logging::ticker(view, config.logging.ticker_interval));
-
-    let mut accepting = JoinSet::new();
-    for listener in listeners.xdr {
-        let address = listener.local_addr().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into());
-        info!(%address, tls = listener.tls.is_some(), "listening for XDR");
-        let reception = Arc::new(Reception {
-            router: Arc::clone(&router),
-            facts: facts(&config, address),
-            recorder: options.recorder.clone(),
-            shared: Arc::clone(&shared),
-        });
-        accepting.spawn(listener::accept(listener, reception, stopping.clone()));
-    }
-
+    let plan = Plan::of(&config.service, listeners.xdr, listeners.manage);
+    let mut source = options.source.take();
     let manager = options.service_manager;
-    let watched = lanes.clone();
+    let secrets = secrets(&config);
+    let mut running = Running::start(Built { config, router, targets, secrets }, plan, options);
+    let watched = running.lanes.subscribe();
     // A task like those that carry records: where they no longer run, it does not either.
-    let watchdog = tokio::spawn(manager.watch(move || watched.iter().for_each(|lane| lane.touch())));
+    let watchdog = tokio::spawn(manager.watch(move || watched.borrow().iter().for_each(|lane| lane.touch())));
     manager.ready();
 
-    let panicked = tokio::select! {
-        () = shutdown => None,
-        Some(Err(error)) = workers.join_next() => Some(RunError::Panicked(error)),
-        Some(Err(error)) = accepting.join_next() => Some(RunError::Panicked(error)),
+    let mut shutdown = std::pin::pin!(shutdown);
+    let panicked = loop {
+        let order = async {
+            match &mut source {
+                Some(source) => source.orders.recv().await,
+                None => None,
+            }
+        };
+        tokio::select! {
+            () = &mut shutdown => break None,
+            ended = running.fleet.ended() => match ended {
+                Ok(lane) => running.forget(&lane),
+                Err(error) => break Some(RunError::Panicked(error)),
+            },
+            Err(error) = running.ports.ended() => break Some(RunError::Panicked(error)),
+            Some(order) = order => {
+                let Some(source) = &mut source else { continue };
+                tokio::select! {
+                    () = &mut shutdown => break None,
+                    result = running.reload(source) => drop(order.answer.send(result)),
+                }
+            }
+        }
     };
-    info!(records = shared.window.records(), "stopping: no new records are read");
-    manager.stopping(config.service.shutdown_grace);
-    let _ = stop.send(true);
-    drain(&mut accepting, &shared, config.service.shutdown_grace).await;
-    lanes.iter().for_each(|lane| lane.close());
-    workers.shutdown().await;
-    ticker.abort();
-    let _ = admin_stop.send(());
-    let _ = admin.await;
+    // Whoever asks for a reload now is told that it is too late.
+    drop(source);
+    running.stop().await;
     watchdog.abort();
     info!("stopped");
     panicked.map_or(Ok(()), Err)
 }
 
-/// Waits for the open connections to answer what they owe.
-async fn drain(accepting: &mut JoinSet<()>, shared: &Shared, grace: Duration) {
-    let all = async { while accepting.join_next().await.is_some() {} };
-    if tokio::time::timeout(grace, all).await.is_err() {
-        let records = shared.window.records();
-        warn!(records, "the grace period ended; XDR ships what is unanswered again");
-        accepting.shutdown().await;
+/// All that runs on one configuration, and goes on with the next.
+struct Running {
+    /// Number of the configuration, from 1.
+    number: u64,
+    config: Config,
+    router: Router,
+    fleet: Fleet,
+    ports: Ports,
+    shared: Arc<Shared>,
+    lanes: watch::Sender<Arc<[Arc<Lane>]>>,
+    views: watch::Sender<Arc<View>>,
+    /// Last-update times forgotten in caches that are gone.
+    lut_forgotten: u64,
+    stop: watch::Sender<bool>,
+    ticker: AbortHandle,
+    options: Options,
+}
+
+impl Running {
+    fn start(mut built: Built, plan: Plan, options: Options) -> Self {
+        let service = &built.config.service;
+        let shared = Arc::new(Shared {
+            window: Window::new(service.max_concurrent_records.get(), service.max_concurrent_bytes.get()),
+            delivered: memory(service),
+            metrics: Arc::new(Metrics::default()),
+            assembling: Semaphore::new(ASSEMBLING_BYTES_MAX),
+        });
+        let mut fleet = Fleet::default();
+        fleet.follow(&mut built);
+        let Built { config, router, .. } = built;
+        let (stop, _) = watch::channel(false);
+        let view = view(&config, &router, &fleet, &shared, &options, &stop);
+        let (views, shown) = watch::channel(Arc::new(view));
+        let ports = Ports::new(Common {
+            recorder: options.recorder.clone(),
+            shared: Arc::clone(&shared),
+            office: Arc::new(Office::new(shown.clone())),
+            tls_reload: options.tls_reload,
+        });
+        let ticker = tokio::spawn(logging::ticker(shown, config.logging.ticker_interval)).abort_handle();
+        let lanes = watch::Sender::new(fleet.lanes());
+        let (number, lut_forgotten) = (1, 0);
+        let mut running = Self {
+            number,
+            config,
+            router,
+            fleet,
+            ports,
+            shared,
+            lanes,
+            views,
+            lut_forgotten,
+            stop,
+            ticker,
+            options,
+        };
+        running.post(plan);
+        running
+    }
+
+    /// Reads the file again and goes on with what it says, or as before when something is wrong with it.
+    async fn reload(&mut self, source: &mut Source) -> Result<Changes, Refusal> {
+        self.options.service_manager.reloading();
+        let result = self.try_reload(source).await;
+        let history = self.options.reloads.history();
+        match &result {
+            Ok(changes) => {
+                history.taken();
+                info!(config = %source.path.display(), "the configuration was reloaded: {changes}");
+            }
+            Err(refusal) => {
+                history.refused();
+                let problems = refusal.to_string().replace('\n', "; ");
+                error!("the configuration is not reloaded, and the one that runs goes on: {problems}");
+            }
+        }
+        self.options.service_manager.reloaded(result.is_ok());
+        result
+    }
+
+    async fn try_reload(&mut self, source: &mut Source) -> Result<Changes, Refusal> {
+        // All that can fail comes first.
+        let path = source.path.clone();
+        let read = spawn_blocking(move || {
+            let loaded = config::load(&path)?;
+            let targets = loaded.targets()?;
+            let secrets = secrets(&loaded.config);
+            Ok((loaded, targets, secrets))
+        });
+        let wrong = |message: String| Refusal::Wrong(reload::problem(source, "", message));
+        let (loaded, targets, secrets) = match read.await {
+            Ok(read) => read.map_err(Refusal::Wrong)?,
+            Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
+        };
+        let mut config = loaded.config.clone();
+        let needs_restart = changes::keep_what_needs_restart(&self.config, &mut config);
+        let router = self.router.followed_by(&config, Instant::now());
+        let router = router.map_err(|error| wrong(error.to_string()))?;
+        let plan = self.ports.plan(&config.service).await;
+        let plan = plan.map_err(|error| wrong(error.to_string()))?;
+        logging::check_levels(&config.logging.levels).map_err(|error| wrong(error.to_string()))?;
+
+        // And from here on nothing does.
+        for warning in &loaded.warnings {
+            warn!("{warning}");
+        }
+        let outline = loaded.outline();
+        let mut changes = Changes::of_keys(source.outline.differences(&outline));
+        source.outline = outline;
+        changes.needs_restart = needs_restart;
+        let mut built = Built { config, router, targets, secrets };
+        changes.destinations = self.fleet.follow(&mut built);
+        let Built { config, router, .. } = built;
+        self.lut_forgotten += forgotten(&self.router, &router);
+        self.router = router;
+        let before = std::mem::replace(&mut self.config, config);
+        self.number += 1;
+        changes.ports = self.post(plan);
+        self.adjust(&before);
+        Ok(changes)
+    }
+
+    /// Posts the terms of the configuration at its ports, and shows it.
+    fn post(&mut self, plan: Plan) -> changes::Ports {
+        let lanes = self.fleet.lanes();
+        let (config, router, number) = (&self.config, &self.router, self.number);
+        let changes = self.ports.follow(plan, |address, tls| Terms {
+            number,
+            routes: router.for_port(address.port()),
+            lanes: Arc::clone(&lanes),
+            limits: limits(&config.service),
+            facts: facts(config, address),
+            tls,
+            closing: false,
+        });
+        self.lanes.send_replace(lanes);
+        self.show();
+        changes
+    }
+
+    /// What follows from settings that are about the whole.
+    fn adjust(&mut self, before: &Config) {
+        let (service, logging) = (&self.config.service, &self.config.logging);
+        let (records_max, bytes_max) = (service.max_concurrent_records, service.max_concurrent_bytes);
+        self.shared.window.set_limits(records_max.get(), bytes_max.get());
+        // What was changed while running stays, unless the file says something else than before.
+        if logging.levels != before.logging.levels
+            && let Err(error) = self.options.logs.replace_levels(&logging.levels)
+        {
+            warn!(%error, "the log levels stay as they are");
+        }
+        if logging.ticker_interval != before.logging.ticker_interval {
+            self.ticker.abort();
+            let ticker = logging::ticker(self.views.subscribe(), logging.ticker_interval);
+            self.ticker = tokio::spawn(ticker).abort_handle();
+        }
+    }
+
+    /// A lane is over that another one took the place of, or none.
+    fn forget(&mut self, over: &Arc<Lane>) {
+        self.fleet.forget(over);
+        self.show();
+    }
+
+    fn show(&self) {
+        let Self { config, router, fleet, shared, options, stop, .. } = self;
+        let view = View {
+            tls: self.ports.acceptors(),
+            lut_forgotten: self.lut_forgotten,
+            ..view(config, router, fleet, shared, options, stop)
+        };
+        self.views.send_replace(Arc::new(view));
+    }
+
+    /// Answers what can be answered within the grace period, and ends everything.
+    async fn stop(mut self) {
+        let (shared, grace) = (&self.shared, self.config.service.shutdown_grace);
+        info!(records = shared.window.records(), "stopping: no new records are read");
+        self.options.service_manager.stopping(grace);
+        self.stop.send_replace(true);
+        self.ports.close_xdr();
+        if tokio::time::timeout(grace, self.ports.drained()).await.is_err() {
+            let records = shared.window.records();
+            warn!(records, "the grace period ended; XDR ships what is unanswered again");
+            self.ports.cut().await;
+        }
+        self.fleet.close();
+        self.fleet.shutdown().await;
+        self.ticker.abort();
+        self.ports.close_manage().await;
     }
 }
 
-/// One lane for each destination, in the router's order.
-fn start_lanes(
-    config: &Config,
-    mut targets: BTreeMap<String, SharedTarget>,
-    router: &Router,
-    workers: &mut JoinSet<()>,
-) -> Result<Vec<Arc<Lane>>, RunError> {
-    let mut lanes = Vec::new();
-    let places = Places::new(config, router.letter_policy());
-    for (position, (name, destination)) in config.destinations.iter().enumerate() {
-        let target = targets.remove(name).ok_or_else(|| RouteError::UnknownDestination(name.clone()))?;
-        let limits = lane::Limits {
-            batch_max: router.batch_max(position),
-            ..lane_limits(destination, target.concurrency(), &config.service)
-        };
-        let policies = Arc::clone(router.batch_policies());
-        let letters = places.dead_letters(destination.dead_letter.as_ref());
-        let lane = Lane::new(name.clone(), target, limits, policies, letters, Instant::now());
-        places.open(&lane);
-        lane.start(workers);
-        lanes.push(lane);
-    }
-    Ok(lanes)
+/// Last-update times that were forgotten in caches of `before` that are not among those of `after`.
+fn forgotten(before: &Router, after: &Router) -> u64 {
+    let is_gone = |cache: &&Arc<LutCache>| !after.lut_caches().any(|known| Arc::ptr_eq(known, cache));
+    before.lut_caches().filter(is_gone).map(|cache| cache.forgotten()).sum()
 }
 
 /// The memory of partial success, unless it is off.
@@ -255,59 +382,17 @@ fn memory(service: &Service) -> Option<Arc<Delivered>> {
     (records_max > 0).then(|| Arc::new(Delivered::new(records_max)))
 }
 
-fn lane_limits(destination: &Destination, concurrency: NonZeroUsize, service: &Service) -> lane::Limits {
-    let workers = destination.workers.map_or(concurrency, |workers| workers.min(concurrency));
-    lane::Limits {
-        workers: workers.get().min(WORKERS_MAX),
-        batch_max: 1,
-        held_max: destination.max_queued.min(service.max_concurrent_records.get()),
-        held_bytes_max: service.max_concurrent_bytes.get(),
-        retry: RetryPolicy::new(destination.max_attempts),
-        give_up_on: give_up_on(&destination.target),
-    }
-}
-
-/// `http-permanent-status-codes`.
-fn give_up_on(target: &TargetConfig) -> Vec<u16> {
-    let codes = match target {
-        TargetConfig::AwsLambda(lambda) => Some(&lambda.http_permanent_status_codes),
-        other => config::http_settings(other).map(|http| &http.http_permanent_status_codes),
-    };
-    codes.cloned().unwrap_or_default()
-}
-
-fn limits(service: &Service) -> Limits {
-    Limits {
-        frame_bytes_max: service.max_frame_bytes,
-        read_bytes: service.receive_buffer_bytes,
-        ack_buffering: service.ack_buffering,
-        accept_client_writes: service.accept_client_writes,
-    }
-}
-
-/// What the connector says of itself to info requests. Every configured namespace is served, so that a client that
-/// insists on finding a cluster finds one.
-fn facts(config: &Config, address: std::net::SocketAddr) -> NodeFacts {
-    NodeFacts {
-        node_id: wire_info::node_id(&address.to_string()),
-        build: BUILD.to_owned(),
-        cluster_name: config.service.cluster_name.clone(),
-        namespaces: config.namespaces.keys().cloned().collect(),
-        address,
-    }
-}
-
 fn view(
     config: &Config,
+    router: &Router,
+    fleet: &Fleet,
     shared: &Arc<Shared>,
     options: &Options,
-    tls: Vec<Arc<Acceptor>>,
-    lut_caches: Vec<Arc<LutCache>>,
-    stopping: &watch::Receiver<bool>,
+    stop: &watch::Sender<bool>,
 ) -> View {
     let window = Arc::clone(shared);
     let in_process = Arc::clone(shared);
-    let stopping = stopping.clone();
+    let stopping = stop.subscribe();
     View {
         metrics: Arc::clone(&shared.metrics),
         cluster_name: config.service.cluster_name.clone().unwrap_or_else(|| "esp-connector".to_owned()),
@@ -322,21 +407,15 @@ fn view(
                 bytes_limit: bytes_max as u64,
             }
         }),
-        destinations: shared
-            .lanes
-            .iter()
-            .map(|lane| DestinationView {
-                name: lane.name().to_owned(),
-                target: Arc::clone(lane.target()),
-                lane: Arc::clone(lane.stats()),
-            })
-            .collect(),
+        destinations: fleet.views(),
         ready: Arc::new(move || {
             if *stopping.borrow() { Readiness::NotReady("stopping".to_owned()) } else { Readiness::Ready }
         }),
-        tls,
-        lut_caches,
+        tls: Vec::new(),
+        lut_caches: router.lut_caches().cloned().collect(),
+        lut_forgotten: 0,
         delivered: shared.delivered.clone(),
         logs: options.logs.clone(),
+        reloads: options.reloads.clone(),
     }
 }

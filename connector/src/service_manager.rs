@@ -34,6 +34,28 @@ impl ServiceManager {
         self.tell(&[NotifyState::Ready, NotifyState::Status("takes records")]);
     }
 
+    /// The configuration is read again. [`Self::reloaded`] follows, however that ends.
+    pub fn reloading(self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.tell(&[
+                NotifyState::Reloading,
+                now,
+                NotifyState::Status("takes records; reads the configuration again"),
+            ]),
+            Err(error) => warn!(%error, "cannot tell the service manager"),
+        }
+    }
+
+    /// That is over. Records were taken all the time.
+    pub fn reloaded(self, taken: bool) {
+        let status = if taken {
+            "takes records"
+        } else {
+            "takes records; the configuration that was read last is wrong, the one before goes on"
+        };
+        self.tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
     /// No more records are taken; those in process are answered, which may take until `grace` is over.
     pub fn stopping(self, grace: Duration) {
         let micros = u32::try_from((grace + AFTER_GRACE).as_micros()).unwrap_or(u32::MAX);

@@ -76,7 +76,7 @@ impl Side {
 pub struct Acceptor {
     side: Side,
     settings: Arc<Reloading<ServerConfig>>,
-    refused: ByRefusal,
+    refused: Arc<ByRefusal>,
     /// One for each kind, so that many of one kind do not hide the others.
     complaints: [Mutex<Limited>; REFUSALS],
     within: Duration,
@@ -93,10 +93,15 @@ impl Acceptor {
         Ok(Self {
             side,
             settings: Arc::new(settings),
-            refused: ByRefusal::default(),
+            refused: Arc::default(),
             complaints: std::array::from_fn(|_| Mutex::new(Limited::new(REFUSAL_LOG_EVERY))),
             within: HANDSHAKE_WITHIN,
         })
+    }
+
+    /// The same, with the numbers of the one whose place it takes.
+    pub fn counting_on(self, before: &Self) -> Self {
+        Self { refused: Arc::clone(&before.refused), ..self }
     }
 
     /// Who listens.

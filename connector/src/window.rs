@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 /// Counts what is in process.
 #[derive(Debug)]
 pub struct Window {
-    records_max: usize,
-    bytes_max: usize,
+    records_max: AtomicUsize,
+    bytes_max: AtomicUsize,
     records: AtomicUsize,
     bytes: AtomicUsize,
     freed: Notify,
@@ -21,8 +21,8 @@ impl Window {
     /// large, when nothing else is in process.
     pub fn new(records_max: usize, bytes_max: usize) -> Self {
         Self {
-            records_max,
-            bytes_max,
+            records_max: AtomicUsize::new(records_max),
+            bytes_max: AtomicUsize::new(bytes_max),
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             freed: Notify::new(),
@@ -50,7 +50,8 @@ impl Window {
     pub fn try_enter(&self, bytes: usize) -> bool {
         let records_before = self.records.fetch_add(1, Ordering::AcqRel);
         let bytes_before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
-        let fits = records_before < self.records_max && bytes_before.saturating_add(bytes) <= self.bytes_max;
+        let (records_max, bytes_max) = self.limits();
+        let fits = records_before < records_max && bytes_before.saturating_add(bytes) <= bytes_max;
         if fits || records_before == 0 {
             return true;
         }
@@ -78,13 +79,21 @@ impl Window {
 
     /// The limits: records, bytes.
     pub fn limits(&self) -> (usize, usize) {
-        (self.records_max, self.bytes_max)
+        (self.records_max.load(Ordering::Relaxed), self.bytes_max.load(Ordering::Relaxed))
+    }
+
+    /// Sets other limits. What is in process stays, whether it fits or not.
+    pub fn set_limits(&self, records_max: usize, bytes_max: usize) {
+        self.records_max.store(records_max, Ordering::Relaxed);
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.freed.notify_one();
     }
 
     /// How full the window is, by the fuller of its two measures: 0.0 to about 1.0.
     pub fn fill(&self) -> f64 {
-        let records = self.records() as f64 / self.records_max as f64;
-        let bytes = self.bytes() as f64 / self.bytes_max as f64;
+        let (records_max, bytes_max) = self.limits();
+        let records = self.records() as f64 / records_max as f64;
+        let bytes = self.bytes() as f64 / bytes_max as f64;
         records.max(bytes)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Settings of a destination that is a Lambda function.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// Name, ARN or partial ARN of the function.

@@ -10,7 +10,7 @@ use crate::tls::Version;
 /// Settings of a plain HTTP destination, named as the vendor names them.
 ///
 /// Part of the settings of every destination that speaks HTTP, so unknown keys are the caller's to find.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// Endpoints, or the load balancers in front of them; requests are balanced over the healthy ones.
@@ -93,7 +93,7 @@ pub enum Compression {
 }
 
 /// A header value: in place, or read from the environment or a file when the connector starts.
-#[derive(Clone, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum HeaderValue {
     /// The value itself.
@@ -126,7 +126,7 @@ impl std::fmt::Debug for HeaderValue {
 }
 
 /// TLS towards a destination, PEM files. They are read again when they change.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Tls {
     /// Authorities trusted instead of the system's.
@@ -154,7 +154,7 @@ impl Tls {
 }
 
 /// Probes of each endpoint.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct HealthCheck {
     /// Whether endpoints are probed.

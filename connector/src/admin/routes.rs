@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration, time::Instant};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, ORIGIN},
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Body;
@@ -17,7 +17,7 @@ use super::{
     json, prometheus,
     view::{Readiness, View},
 };
-use crate::logging::LogHandle;
+use crate::{config::Problems, logging::LogHandle, reload::Refusal};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -33,6 +33,8 @@ where
     let changes = matches!(*request.method(), Method::PUT | Method::POST);
     match (known, changes) {
         (Known::Logging, true) => set_levels(request.into_body(), &view.logs).await,
+        (Known::Reload, true) if *request.method() == Method::POST => reload(request.headers(), view).await,
+        (Known::Reload, _) => wrong_method(known),
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => wrong_method(known),
         (Known::About, _) => json(StatusCode::OK, &about(view)),
         (Known::Metrics, _) => json(StatusCode::OK, &json::render(view, Instant::now())),
@@ -54,15 +56,17 @@ enum Known {
     Metrics,
     Prometheus,
     Logging,
+    Reload,
     Alive,
     Ready,
 }
 
-const PATHS: [(&str, Known); 7] = [
+const PATHS: [(&str, Known); 8] = [
     ("/manage/rest/v1", Known::About),
     ("/manage/rest/v1/metrics", Known::Metrics),
     ("/manage/rest/v1/prometheus", Known::Prometheus),
     ("/manage/rest/v1/logging", Known::Logging),
+    ("/manage/rest/v1/reload", Known::Reload),
     ("/metrics", Known::Prometheus),
     ("/healthz", Known::Alive),
     ("/readyz", Known::Ready),
@@ -79,6 +83,26 @@ fn about(view: &View) -> Value {
         "cluster-name": view.cluster_name,
         "paths": paths(),
     })
+}
+
+/// Has the configuration read again and tells what came of it.
+async fn reload(headers: &HeaderMap, view: &View) -> Answer {
+    // A page of another site can have a browser send this, and the browser says so.
+    let of = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let origin = of(ORIGIN);
+    if !origin.is_empty() && origin.split_once("://").map(|(_, site)| site) != Some(of(HOST)) {
+        let error = json!({ "reloaded": false, "error": "not for pages of other sites" });
+        return json(StatusCode::FORBIDDEN, &error);
+    }
+    let (status, problems) = match view.reloads.reload().await {
+        Ok(changes) => return json(StatusCode::OK, &json!({ "reloaded": true, "changes": changes })),
+        Err(Refusal::Wrong(Problems(problems))) => {
+            (StatusCode::BAD_REQUEST, problems.iter().map(ToString::to_string).collect())
+        }
+        Err(refusal @ Refusal::NoFile) => (StatusCode::CONFLICT, vec![refusal.to_string()]),
+        Err(refusal @ Refusal::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, vec![refusal.to_string()]),
+    };
+    json(status, &json!({ "reloaded": false, "problems": problems }))
 }
 
 /// The body of a change of levels.
@@ -118,7 +142,11 @@ fn refuse(status: StatusCode, error: &str) -> Answer {
 }
 
 fn wrong_method(known: &Known) -> Answer {
-    let allowed = if matches!(known, Known::Logging) { "GET, HEAD, PUT, POST" } else { "GET, HEAD" };
+    let allowed = match known {
+        Known::Logging => "GET, HEAD, PUT, POST",
+        Known::Reload => "POST",
+        _ => "GET, HEAD",
+    };
     let error = json!({ "error": "method not allowed", "allowed": allowed });
     let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &error);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));

@@ -34,7 +34,17 @@ impl Admin {
         let view = Arc::new(view);
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { _ = stopped.await };
-        let serving = tokio::spawn(serve_within(limits, vec![listener.into()], view.clone(), shutdown));
+        let (door, standing) = watch::channel(Door::default());
+        let (views, shown) = watch::channel(view.clone());
+        let office = Arc::new(Office::within(limits, shown));
+        let serving = tokio::spawn(async move {
+            let close = async {
+                shutdown.await;
+                door.send_modify(|door| door.closing = true);
+            };
+            tokio::join!(office.accept(listener, standing), close);
+            drop(views);
+        });
         Self { address, view, stop, serving }
     }
 

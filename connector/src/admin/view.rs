@@ -14,6 +14,7 @@ use crate::{
     logging::LogHandle,
     metrics::{LaneStats, Metrics, histogram::Snapshot},
     ordering::LutCache,
+    reload::Reloads,
     tls::Acceptor,
 };
 
@@ -39,8 +40,12 @@ pub struct View {
     pub lut_caches: Vec<Arc<LutCache>>,
     /// Which destinations have what XDR ships again, unless that is not remembered.
     pub delivered: Option<Arc<Delivered>>,
+    /// Times forgotten in those that are gone since the start.
+    pub lut_forgotten: u64,
     /// Log levels.
     pub logs: LogHandle,
+    /// Reads the configuration again.
+    pub reloads: Reloads,
 }
 
 /// The window: how much is read and not yet answered, and how much may be.
@@ -63,8 +68,37 @@ pub struct DestinationView {
     pub name: String,
     /// Asked for its endpoints.
     pub target: SharedTarget,
-    /// The lane's numbers.
+    /// The lane's numbers. Lanes that took each other's place share them, and count once.
     pub lane: Arc<LaneStats>,
+    /// What was counted at endpoints before this target took the place of another.
+    pub before: Arc<Counted>,
+}
+
+/// What targets counted that are gone. Shown only for endpoints that are still there.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    endpoints: Vec<EndpointStats>,
+    fetched: u64,
+    fetch_failures: u64,
+}
+
+impl Counted {
+    /// This, and what `target` counted.
+    pub fn and(&self, target: &SharedTarget) -> Self {
+        let ended = target.endpoints().into_iter().map(|endpoint| EndpointStats {
+            healthy: true,
+            queued: 0,
+            connections: 0,
+            protocol: None,
+            ..endpoint
+        });
+        let access = target.access().unwrap_or_default();
+        Self {
+            endpoints: merged(self.endpoints.iter().cloned().chain(ended)),
+            fetched: self.fetched + access.fetched,
+            fetch_failures: self.fetch_failures + access.fetch_failures,
+        }
+    }
 }
 
 impl DestinationView {
@@ -155,13 +189,21 @@ pub(crate) struct DestinationReading {
 impl DestinationReading {
     fn of(name: &str, views: &[&DestinationView]) -> Self {
         let mut reading = Self::nothing(name);
-        for view in views {
-            reading.add(&view.lane);
-        }
+        let mut lanes: Vec<&Arc<LaneStats>> = views.iter().map(|view| &view.lane).collect();
+        lanes.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        lanes.into_iter().for_each(|lane| reading.add(lane));
         let mut targets: Vec<&SharedTarget> = views.iter().map(|view| &view.target).collect();
         targets.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        reading.access = targets.iter().find_map(|target| target.access());
-        reading.endpoints = merged(targets.into_iter().flat_map(|target| target.endpoints()));
+        let before = views.first().map(|view| Arc::clone(&view.before)).unwrap_or_default();
+        reading.access = targets.iter().find_map(|target| target.access()).map(|access| Access {
+            fetched: access.fetched + before.fetched,
+            fetch_failures: access.fetch_failures + before.fetch_failures,
+            ..access
+        });
+        let now: Vec<EndpointStats> = targets.into_iter().flat_map(|target| target.endpoints()).collect();
+        let is_there = |ended: &&EndpointStats| now.iter().any(|now| now.endpoint == ended.endpoint);
+        let ended: Vec<_> = before.endpoints.iter().filter(is_there).cloned().collect();
+        reading.endpoints = merged(now.into_iter().chain(ended));
         reading
     }
 
@@ -252,6 +294,11 @@ fn merged(endpoints: impl Iterator<Item = EndpointStats>) -> Vec<EndpointStats> 
                 sum.health_error += next.health_error;
                 sum.connections += next.connections;
                 sum.protocol = sum.protocol.or(next.protocol);
+                sum.sent_bytes += next.sent_bytes;
+                sum.repeats += next.repeats;
+                let mut answers: BTreeMap<u16, u64> = std::mem::take(&mut sum.answers).into_iter().collect();
+                add(&mut answers, next.answers.iter().copied());
+                sum.answers = answers.into_iter().collect();
             })
             .or_insert(next);
     }

@@ -1,6 +1,6 @@
 //! What the settings of targets have in common, whatever their type.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use adapters::{TargetConfig, credentials, http};
 
@@ -45,6 +45,19 @@ pub(crate) fn headers_mut(target: &mut TargetConfig) -> Option<&mut BTreeMap<Str
         TargetConfig::AwsLambda(lambda) => Some(&mut lambda.headers),
         other => http_settings_mut(other).map(|http| &mut http.headers),
     }
+}
+
+/// The files that header values are read from, once.
+pub(crate) fn header_files(target: &TargetConfig) -> Vec<PathBuf> {
+    let headers = match target {
+        TargetConfig::AwsLambda(lambda) => Some(&lambda.headers),
+        other => http_settings(other).map(|http| &http.headers),
+    };
+    let file = |value: &http::HeaderValue| match value {
+        http::HeaderValue::File { file } => Some(file.clone()),
+        http::HeaderValue::Plain(_) | http::HeaderValue::Env { .. } | http::HeaderValue::Value { .. } => None,
+    };
+    headers.into_iter().flat_map(|headers| headers.values().filter_map(file)).collect()
 }
 
 /// Whose AWS credentials are used.

@@ -20,6 +20,8 @@ pub(super) struct AckHalf<W> {
     pub(super) writer: W,
     pub(super) replies: Arc<Replies>,
     pub(super) tap: Tap,
+    /// Whether several answers go in one write.
+    pub(super) buffering: bool,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -27,7 +29,7 @@ impl<W: AsyncWrite + Unpin> AckHalf<W> {
     pub(super) async fn run(&mut self) -> Result<(), ConnectionError> {
         let shared = Arc::clone(&self.shared);
         let replies = Arc::clone(&self.replies);
-        let answers_max = if shared.limits.ack_buffering { ANSWERS_MAX } else { 1 };
+        let answers_max = if self.buffering { ANSWERS_MAX } else { 1 };
         let mut timer = std::pin::pin!(tokio::time::sleep(ANSWER_WITHIN));
         let mut out = Vec::new();
         loop {

@@ -2,6 +2,7 @@
 //! reply queue before the next frame is looked at.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -11,19 +12,20 @@ use adapters::Cause;
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::Sleep,
+    time::{Sleep, timeout},
 };
 use tracing::warn;
 
-use self::dispatch::Arrival;
+use self::dispatch::{Arrival, Dispatched};
 use super::{
-    ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, KEEP_BYTES, Shared, now, stopped,
+    ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, KEEP_BYTES, Posted, Shared, Terms,
+    closed, now,
 };
 use crate::{
     metrics::Ended,
     recorder::{Direction, Tap},
     replies::Replies,
-    route::{PortRoutes, Route},
+    route::Route,
     transform::Names,
     wire::{
         ack::{self, ResultCode},
@@ -47,6 +49,9 @@ const LARGE_FRAME_BYTES: usize = 128 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 
+/// Whoever retires a lane posts the new terms next.
+const POSTED_WITHIN: Duration = Duration::from_secs(1);
+
 pub(super) struct ReadHalf<R> {
     reader: R,
     buffer: BytesMut,
@@ -61,7 +66,10 @@ pub(super) struct ReadHalf<R> {
     /// Where new names of bins are kept, from record to record.
     names: Names,
     replies: Arc<Replies>,
-    routes: Arc<PortRoutes>,
+    /// What is read now is read on these terms.
+    terms: Arc<Terms>,
+    posted: Posted,
+    /// Those of the terms, with this connection's address.
     facts: NodeFacts,
     tap: Tap,
     shared: Arc<Shared>,
@@ -71,33 +79,35 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     pub(super) fn new(
         reader: R,
         replies: Arc<Replies>,
-        routes: Arc<PortRoutes>,
-        facts: NodeFacts,
+        local: SocketAddr,
         tap: Tap,
+        mut posted: Posted,
         shared: Arc<Shared>,
     ) -> Self {
         let start = now();
+        let terms = Arc::clone(&posted.borrow_and_update());
         Self {
             reader,
             buffer: BytesMut::new(),
-            read_bytes: shared.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
+            read_bytes: terms.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
             inflated: Vec::new(),
             caught_up: start,
             read_at: start,
             held_back_until: start,
             names: Names::default(),
             replies,
-            routes,
-            facts,
+            facts: NodeFacts { address: local, ..terms.facts.clone() },
+            terms,
+            posted,
             tap,
             shared,
         }
     }
 
-    /// Reads until the peer closes, the stream breaks, or the connector stops.
+    /// Reads until the peer closes, the stream breaks, or the port closes.
     pub(super) async fn run(&mut self) -> Result<(), ConnectionError> {
         let shared = Arc::clone(&self.shared);
-        let mut stop = shared.stop.clone();
+        let (mut posted, mut closing) = (self.posted.clone(), self.posted.clone());
         let mut stall = std::pin::pin!(tokio::time::sleep(FRAME_WITHIN));
         let mut partial_since = None;
         let mut room = None;
@@ -109,7 +119,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             } else if room.is_none() {
                 let bytes = frame_bytes.min(ASSEMBLING_BYTES_MAX) as u32;
                 room = tokio::select! {
-                    () = stopped(&mut stop) => return Ok(()),
+                    () = closed(&mut closing) => return Ok(()),
                     room = shared.assembling.acquire_many(bytes) => room.ok(),
                 };
             }
@@ -121,13 +131,32 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             } else if used || partial_since.is_none() {
                 partial_since = Some(now());
             }
+            if self.terms.closing {
+                return Ok(());
+            }
             tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return Ok(()),
+                // Between two reads, so that a record is never read on two terms, and a part of one stays where it is.
+                changed = posted.changed() => match changed {
+                    Ok(()) => self.take_up(),
+                    Err(_) => return Ok(()),
+                },
                 stalled = stalled(stall.as_mut(), partial_since) => return Err(stalled),
                 read = self.read() => if read? == 0 { return Ok(()) },
             }
         }
+    }
+
+    /// From now on records are read on the terms that were posted last.
+    fn take_up(&mut self) {
+        self.terms = Arc::clone(&self.posted.borrow_and_update());
+        self.facts = NodeFacts { address: self.facts.address, ..self.terms.facts.clone() };
+    }
+
+    /// The same, where the terms are known to have changed, or to change any moment.
+    async fn take_up_next(&mut self) {
+        let _ = timeout(POSTED_WITHIN, self.posted.changed()).await;
+        self.take_up();
     }
 
     /// Reads once, and takes note when the socket was empty.
@@ -163,7 +192,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
 
     /// Reads grow with what really comes, never by what a header promises: thousands of idle connections stay small.
     fn adapt_read_bytes(&mut self, read: usize) {
-        if self.shared.limits.read_bytes.is_none() {
+        if self.terms.limits.read_bytes.is_none() {
             self.read_bytes = match read {
                 read if read >= self.read_bytes => (self.read_bytes * 2).min(READ_BYTES_MAX),
                 read if read < self.read_bytes / 4 => (self.read_bytes / 2).max(READ_BYTES_MIN),
@@ -183,7 +212,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     async fn take_frames_of(&mut self, buffer: &mut BytesMut) -> Result<bool, ConnectionError> {
         let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let mut any = false;
-        while let Some(frame) = frame::next(buffer, self.shared.limits.frame_bytes_max)? {
+        while let Some(frame) = frame::next(buffer, self.terms.limits.frame_bytes_max)? {
             let bytes = frame.bytes.len();
             self.handle(frame, now_unix_ms).await;
             buffer.advance(bytes);
@@ -197,7 +226,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             Kind::Message => self.message(frame, now_unix_ms).await,
             Kind::Compressed => {
                 let mut inflated = std::mem::take(&mut self.inflated);
-                match frame::inflate(frame, self.shared.limits.frame_bytes_max, &mut inflated) {
+                match frame::inflate(frame, self.terms.limits.frame_bytes_max, &mut inflated) {
                     Ok(frame) => self.message(frame, now_unix_ms).await,
                     Err(error) => self.refuse(&error).await,
                 }
@@ -221,7 +250,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
 
     async fn message(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
         let body = frame.body();
-        let mut decoded = match message::decode(body, now_unix_ms) {
+        let decoded = match message::decode(body, now_unix_ms) {
             Ok(decoded) => decoded,
             Err(error) => return self.refuse(&error).await,
         };
@@ -231,19 +260,31 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         for anomaly in decoded.anomalies.iter() {
             self.shared.metrics.anomaly(anomaly);
         }
-        if !notification.xdr && !self.shared.limits.accept_client_writes {
+        if !notification.xdr && !self.terms.limits.accept_client_writes {
             self.shared.metrics.ended(Ended::Error(Cause::Unauthorized), Duration::ZERO);
             return self.answer(ResultCode::Forbidden).await;
         }
         let deadline = self.deadline(decoded.transaction_ttl_ms);
-        let routes = Arc::clone(&self.routes);
-        match routes.route(notification.namespace, notification.set) {
-            Route::Skip => self.skip(deadline).await,
-            Route::To(delivery) => {
-                let mut names = std::mem::take(&mut self.names);
-                let arrival = Arrival { frame, now_unix_ms, deadline };
-                self.dispatch(&mut decoded.notification, arrival, &mut names, delivery).await;
-                self.names = names;
+        let arrival = Arrival { frame, now_unix_ms, deadline };
+        let mut next = Some(decoded);
+        while let Some(mut decoded) = next.take() {
+            let terms = Arc::clone(&self.terms);
+            let notification = &mut decoded.notification;
+            let delivery = match terms.routes.route(notification.namespace, notification.set) {
+                Route::Skip => return self.skip(deadline).await,
+                Route::To(delivery) => delivery,
+            };
+            let mut names = std::mem::take(&mut self.names);
+            let dispatched = self.dispatch(notification, arrival, &mut names, delivery).await;
+            self.names = names;
+            match dispatched {
+                Dispatched::Done => {}
+                Dispatched::Late => self.take_up_next().await,
+                Dispatched::Never => {
+                    self.take_up();
+                    // Its bins may have been dropped or renamed already.
+                    next = message::decode(body, now_unix_ms).ok();
+                }
             }
         }
     }

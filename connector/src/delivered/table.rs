@@ -46,6 +46,8 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct State {
     epoch: u64,
+    /// Number of the configuration whose positions `wanted` and `has` are.
+    of: u64,
     /// What the epoch ships; `None` when that is not remembered.
     version: Option<u64>,
     wanted: Set,
@@ -60,8 +62,9 @@ struct State {
 }
 
 impl State {
-    fn of(epoch: u64, version: Option<u64>, wanted: Set) -> Self {
-        Self { epoch, version, wanted, has: Set::default(), unheard: false, open: 1, foreign: 0, idle: None }
+    fn new(epoch: u64, version: Option<u64>, wanted: Set, of: u64) -> Self {
+        let has = Set::default();
+        Self { epoch, of, version, wanted, has, unheard: false, open: 1, foreign: 0, idle: None }
     }
 
     fn is_worth_remembering(&self) -> bool {
@@ -75,22 +78,28 @@ impl Table {
     }
 
     /// Opens a shipment; gives its epoch and who has the version already.
-    pub(super) fn ship(&mut self, record: RecordId, version: Option<u64>, wanted: Set) -> (u64, Set) {
+    pub(super) fn ship(
+        &mut self,
+        record: RecordId,
+        version: Option<u64>,
+        wanted: Set,
+        of: u64,
+    ) -> (u64, Set) {
         self.last += 1;
         let epoch = self.last;
         let state = match self.records.entry(record) {
-            Entry::Vacant(free) => free.insert(State::of(epoch, version, wanted)),
+            Entry::Vacant(free) => free.insert(State::new(epoch, version, wanted, of)),
             Entry::Occupied(known) => {
                 let state = known.into_mut();
                 if let Some(at) = state.idle.take() {
                     self.idle.remove(&at);
                 }
-                if version.is_some() && state.version == version {
+                if version.is_some() && state.version == version && state.of == of {
                     state.open += 1;
                     state.unheard = false;
                 } else {
                     let foreign = state.foreign + state.open;
-                    *state = State { foreign, ..State::of(epoch, version, wanted) };
+                    *state = State { foreign, ..State::new(epoch, version, wanted, of) };
                 }
                 state
             }
@@ -99,9 +108,20 @@ impl Table {
         (state.epoch, if sure { state.has } else { Set::default() })
     }
 
-    /// A shipment of `epoch` is done with at `destination`.
-    pub(super) fn ended(&mut self, record: &RecordId, epoch: u64, destination: usize, delivered: bool) {
+    /// A shipment of `epoch`, under the configuration of number `of`, is done with at `destination`.
+    pub(super) fn ended(
+        &mut self,
+        record: &RecordId,
+        (epoch, of): (u64, u64),
+        destination: usize,
+        delivered: bool,
+    ) {
         let Some(state) = self.records.get_mut(record) else { return };
+        if state.of != of {
+            // Which of these it is cannot be told.
+            state.has = Set::default();
+            return;
+        }
         if state.epoch != epoch {
             // It may have got that version after the one it is known to have.
             state.has.0 &= !bit(destination);

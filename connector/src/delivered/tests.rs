@@ -15,9 +15,13 @@ fn record(n: u8) -> RecordId {
     RecordId::new(b"test", Digest([n; 20]))
 }
 
+fn at(positions: &[usize]) -> Destinations<'_> {
+    Destinations { positions, of: 1 }
+}
+
 /// A shipment of record `n` to three destinations.
 fn ship(memory: &Arc<Delivered>, n: u8, body: &[u8]) -> Arc<Shipment> {
-    memory.ship(record(n), Some(memory.version(body, 1)), &[0, 1, 2])
+    memory.ship(record(n), Some(memory.version(body, 1)), at(&[0, 1, 2]))
 }
 
 /// Lets a shipment end: those destinations have it, the others have not.
@@ -72,17 +76,17 @@ fn another_version_makes_the_one_before_worthless_also_when_that_comes_back() {
 fn a_version_that_goes_elsewhere_or_cannot_be_told_apart_counts_as_another() {
     let memory = Arc::new(Delivered::new(10));
     partly(&memory, 1, A, &[0]);
-    let elsewhere = memory.ship(record(1), Some(memory.version(B, 2)), &[0]);
+    let elsewhere = memory.ship(record(1), Some(memory.version(B, 2)), at(&[0]));
     Share::new(&elsewhere, 0).ended(true);
     drop(elsewhere);
     assert_eq!(has(&ship(&memory, 1, A)), NOBODY, "destination 0 has B, by a route of its own");
     partly(&memory, 2, A, &[0]);
-    let nameless = memory.ship(record(2), None, &[0, 1, 2]);
+    let nameless = memory.ship(record(2), None, at(&[0, 1, 2]));
     assert_eq!(has(&nameless), NOBODY);
     end(nameless, &[0]);
-    assert_eq!(has(&memory.ship(record(2), None, &[0, 1, 2])), NOBODY, "nothing is known of it");
+    assert_eq!(has(&memory.ship(record(2), None, at(&[0, 1, 2]))), NOBODY, "nothing is known of it");
     partly(&memory, 3, A, &[0]);
-    let by_another_route = memory.ship(record(3), Some(memory.version(A, 7)), &[0, 1, 2]);
+    let by_another_route = memory.ship(record(3), Some(memory.version(A, 7)), at(&[0, 1, 2]));
     assert_eq!(has(&by_another_route), NOBODY, "in another form perhaps");
 }
 
@@ -178,7 +182,7 @@ fn destinations_that_cannot_be_told_apart_are_never_passed_over() {
     let memory = Arc::new(Delivered::new(10));
     let far = [0, DESTINATIONS_MAX];
     for _ in 0..2 {
-        let shipment = memory.ship(record(1), Some(memory.version(A, 1)), &far);
+        let shipment = memory.ship(record(1), Some(memory.version(A, 1)), at(&far));
         assert!(far.iter().all(|destination| !shipment.is_at(*destination)));
         far.iter().for_each(|destination| Share::new(&shipment, *destination).ended(*destination == 0));
     }
@@ -193,7 +197,7 @@ fn many_records_are_spread_and_still_bounded() {
             let mut digest = [n; 20];
             digest[1] = m;
             let record = RecordId::new(b"test", Digest(digest));
-            end(memory.ship(record, Some(memory.version(A, 1)), &[0, 1, 2]), &[1]);
+            end(memory.ship(record, Some(memory.version(A, 1)), at(&[0, 1, 2])), &[1]);
         }
     }
     assert_eq!(memory.len(), SHARDED_FROM);

@@ -220,6 +220,11 @@ impl Gate {
         pause.max(probe)
     }
 
+    /// Requests in flight.
+    pub(super) fn running(&self) -> usize {
+        self.running
+    }
+
     /// Most requests at once.
     pub(super) fn limit(&self) -> usize {
         self.concurrency.limit()

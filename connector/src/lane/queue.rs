@@ -46,7 +46,7 @@ pub(super) struct Queue {
     held_bytes: usize,
     /// Jobs in flight.
     in_flight: usize,
-    /// Jobs that a newer version made needless.
+    /// Jobs that a newer version made needless; see [`Queue::take_superseded`].
     superseded: u64,
 }
 
@@ -410,9 +410,9 @@ impl Queue {
         self.parked.len()
     }
 
-    /// Jobs that a newer version made needless, so far.
-    pub(super) fn superseded(&self) -> u64 {
-        self.superseded
+    /// Jobs that a newer version made needless, since this was asked last.
+    pub(super) fn take_superseded(&mut self) -> u64 {
+        std::mem::take(&mut self.superseded)
     }
 }
 

@@ -31,7 +31,7 @@ impl Lane {
         let alarm = state.turns.alarm(now);
         let sooner = state.is_sooner(alarm);
         let holds = state.turns.gate.holds(now);
-        self.gauge_destination(&state, now);
+        self.gauge_destination(&mut state, now);
         drop(state);
         if sooner {
             self.sooner.notify_one();

@@ -2,20 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
 
 use crate::{admin::View, metrics::Totals};
 
 /// Writes one statistics line per interval, until dropped. An interval of zero means none.
-pub async fn ticker(view: Arc<View>, every: Duration) {
+pub async fn ticker(views: watch::Receiver<Arc<View>>, every: Duration) {
     if every.is_zero() {
         return;
     }
-    let mut last = (Instant::now(), view.metrics.totals());
+    let mut last = (Instant::now(), views.borrow().metrics.totals());
     let mut ticks = interval_at(last.0 + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = ticks.tick().await;
+        let view = Arc::clone(&views.borrow());
         let totals = view.metrics.totals();
         write(&view, &totals, rate(&last.1, &totals, now.saturating_duration_since(last.0)));
         last = (now, totals);
@@ -89,7 +93,7 @@ mod tests {
         let view = Arc::new(sample_view("blue"));
         let before = view.metrics.totals().ended();
 
-        let ticking = tokio::spawn(ticker(view.clone(), Duration::from_secs(10)));
+        let ticking = tokio::spawn(ticker(watch::channel(view.clone()).1, Duration::from_secs(10)));
         tokio::time::sleep(Duration::from_millis(9_999)).await;
         assert_eq!(events.0.lock().unwrap().len(), 0);
         for _ in 0..25 {
@@ -121,6 +125,6 @@ mod tests {
 
     #[tokio::test]
     async fn an_interval_of_zero_means_no_line() {
-        ticker(Arc::new(sample_view("blue")), Duration::ZERO).await;
+        ticker(watch::channel(Arc::new(sample_view("blue"))).1, Duration::ZERO).await;
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
         "Whether records are taken, 1 or 0, as /readyz tells.",
         u8::from(view.readiness() == Readiness::Ready),
     );
+    reloads(page, view);
     page.single("esp_connector_connections", Gauge, "XDR connections open now.", totals.connections_active());
     page.single(
         "esp_connector_connections_opened_total",
@@ -110,9 +111,34 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
     );
 }
 
+/// In the way of Prometheus' own.
+fn reloads(page: &mut Page, view: &View) {
+    let history = view.reloads.history();
+    let mut counts = page.family(
+        "esp_connector_config_reloads_total",
+        Kind::Counter,
+        "Times that the configuration was read again, by what came of it.",
+    );
+    for (result, count) in history.counts() {
+        counts.sample(&[("result", result)], count);
+    }
+    page.single(
+        "esp_connector_config_last_reload_successful",
+        Kind::Gauge,
+        "Whether the configuration that was read last is the one that runs, 1 or 0.",
+        u8::from(history.is_up_to_date()),
+    );
+    page.single(
+        "esp_connector_config_last_reload_success_timestamp_seconds",
+        Kind::Gauge,
+        "When the configuration that runs was taken, since the Unix epoch.",
+        history.last_taken_unix_s(),
+    );
+}
+
 /// Only where `record-ordering` is used.
 fn ordering(page: &mut Page, view: &View) {
-    if view.lut_caches.is_empty() {
+    if view.lut_caches.is_empty() && view.lut_forgotten == 0 {
         return;
     }
     page.single(
@@ -125,7 +151,7 @@ fn ordering(page: &mut Page, view: &View) {
         "esp_connector_lut_cache_forgotten_total",
         Kind::Counter,
         "Last-update times forgotten before their time, to make room: raise lut-cache-max-records.",
-        view.lut_caches.iter().map(|cache| cache.forgotten()).sum::<u64>(),
+        view.lut_forgotten + view.lut_caches.iter().map(|cache| cache.forgotten()).sum::<u64>(),
     );
 }
 

@@ -13,6 +13,7 @@ use super::{DestinationView, Readiness, View, WindowGauge};
 use crate::{
     logging::LogHandle,
     metrics::{Ended, LaneStats, Metrics},
+    reload::Reloads,
 };
 
 /// A view with something in every counter.
@@ -118,18 +119,31 @@ pub(crate) fn sample_view(cluster_name: &str) -> View {
             bytes_limit: 65_536,
         }),
         destinations: vec![
-            DestinationView { name: "orders".to_owned(), target: shared.clone(), lane: first },
+            DestinationView {
+                name: "orders".to_owned(),
+                target: shared.clone(),
+                lane: first,
+                before: Arc::default(),
+            },
             DestinationView {
                 name: "audit".to_owned(),
                 target: Arc::new(Fixed(vec![], None)),
                 lane: Arc::new(audit),
+                before: Arc::default(),
             },
-            DestinationView { name: "orders".to_owned(), target: shared, lane: second },
+            DestinationView {
+                name: "orders".to_owned(),
+                target: shared,
+                lane: second,
+                before: Arc::default(),
+            },
         ],
         ready: Arc::new(|| Readiness::Ready),
         tls: Vec::new(),
         lut_caches: Vec::new(),
         delivered: None,
+        lut_forgotten: 0,
         logs: LogHandle::detached(),
+        reloads: Reloads::none(),
     }
 }

@@ -12,7 +12,7 @@ use super::ReadHalf;
 use crate::{
     connection::now,
     dead_letter::Original,
-    delivered::Shipment,
+    delivered::{Destinations, Shipment},
     lane::{Job, Order},
     notification::{ChangeNotification, RecordId},
     route::Delivery,
@@ -35,6 +35,17 @@ pub(super) struct Arrival<'a> {
     pub(super) deadline: Instant,
 }
 
+/// How far a record came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dispatched {
+    /// To all of its destinations, whatever they say.
+    Done,
+    /// Too late to one of them, which is not the same any more: there it was refused for now.
+    Late,
+    /// Nowhere, because other terms were posted while it waited.
+    Never,
+}
+
 impl<R> ReadHalf<R> {
     /// Acknowledges a record that goes nowhere.
     pub(super) async fn skip(&mut self, deadline: Instant) {
@@ -50,10 +61,11 @@ impl<R> ReadHalf<R> {
         arrival: Arrival<'_>,
         names: &'n mut Names,
         delivery: &Delivery,
-    ) {
+    ) -> Dispatched {
         let destinations = delivery.destinations(notification);
         if destinations.is_empty() {
-            return self.skip(arrival.deadline).await;
+            self.skip(arrival.deadline).await;
+            return Dispatched::Done;
         }
         let record = notification.record_id();
         if let Some(transform) = &delivery.transform
@@ -72,15 +84,22 @@ impl<R> ReadHalf<R> {
         let ordering = delivery.ordering.as_ref().zip(notification.lut_unix_ms).filter(|_| encoded.is_ok());
         let original = self.original(destinations, arrival);
         let bytes = piece.len() + RECORD_OVERHEAD_BYTES + original.as_ref().map_or(0, |kept| kept.bytes());
-        self.shared.window.enter(bytes).await;
+        if !self.shared.window.try_enter(bytes) {
+            self.shared.window.enter(bytes).await;
+            // That may have taken seconds.
+            if self.posted.has_changed().unwrap_or(false) {
+                self.shared.window.leave(1, bytes);
+                return Dispatched::Never;
+            }
+        }
         let arrived = now();
         let piece = if encoded.is_ok() { Bytes::from(piece) } else { Bytes::new() };
         let patience = self.caught_up + PATIENCE;
         let tickets = self.replies.push_record(arrived, arrival.deadline, bytes, destinations.len());
         let shipment = self.shipment(record, notification, arrival.frame, delivery, destinations);
-        let (mut stale, mut held) = (true, false);
+        let (mut stale, mut held, mut dispatched) = (true, false, Dispatched::Done);
         for (mut ticket, &destination) in tickets.zip(destinations) {
-            let lane = &self.shared.lanes[destination];
+            let lane = &self.terms.lanes[destination];
             if let Some(shipment) = &shipment {
                 ticket = ticket.remembered(shipment, destination);
             }
@@ -113,7 +132,11 @@ impl<R> ReadHalf<R> {
                 original: original.as_ref().filter(|_| keeps).map(Arc::clone),
             };
             match &encoded {
-                Ok(()) => lane.enqueue(job, patience).await,
+                Ok(()) => {
+                    if !lane.enqueue(job, patience).await {
+                        dispatched = Dispatched::Late;
+                    }
+                }
                 // No retry helps before the record or the configuration changes.
                 Err(error) => held |= lane.dead_letters().take_unwritten(job, lane.name(), error),
             }
@@ -124,11 +147,12 @@ impl<R> ReadHalf<R> {
         if held {
             self.shared.metrics.held();
         }
+        dispatched
     }
 
     /// The message, where it may become a dead letter that goes somewhere.
     fn original(&self, destinations: &[usize], arrival: Arrival<'_>) -> Option<Arc<Original>> {
-        let lanes = &self.shared.lanes;
+        let lanes = &self.terms.lanes;
         let keeps =
             destinations.iter().any(|destination| lanes[*destination].dead_letters().keeps_originals());
         keeps.then(|| Arc::new(Original::new(arrival.frame.bytes, arrival.now_unix_ms)))
@@ -147,6 +171,7 @@ impl<R> ReadHalf<R> {
         // Two changes may be equal in all but their times.
         let known = destinations.len() > 1 && notification.lut_unix_ms.is_some();
         let version = known.then(|| memory.version(frame.body(), delivery.number));
+        let destinations = Destinations { positions: destinations, of: self.terms.number };
         Some(memory.ship(record, version, destinations))
     }
 }

@@ -83,8 +83,8 @@ impl World {
         }
         let body = [content; 30];
         let shipment = match &self.memory {
-            Some(memory) => memory.ship(record(1), Some(memory.version(&body, 1)), &DESTINATIONS),
-            None => self.blank.ship(record(1), None, &DESTINATIONS),
+            Some(memory) => memory.ship(record(1), Some(memory.version(&body, 1)), at(&DESTINATIONS)),
+            None => self.blank.ship(record(1), None, at(&DESTINATIONS)),
         };
         self.shipments += 1;
         let mut parts = VecDeque::new();

@@ -302,7 +302,7 @@ fn the_newest_waiting_version_speaks_for_the_older_ones() {
     push(&mut queue, "v2", 2);
     push(&mut queue, "v4", 4);
     push(&mut queue, "v3", 3);
-    assert_eq!((queue.held(), queue.held_bytes(), queue.superseded()), (2, 4, 2));
+    assert_eq!((queue.held(), queue.held_bytes(), queue.take_superseded()), (2, 4, 2));
     deliver(&mut queue, v1);
     assert_eq!(source.answers(), [Outcome::Delivered], "nobody knows yet what becomes of the others");
     let v4 = take(&mut queue, source.now);
