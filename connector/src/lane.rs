@@ -179,11 +179,6 @@ impl Lane {
         &self.limits
     }
 
-    /// How its requests are put together, by batch policy.
-    pub(crate) fn policies(&self) -> &[BatchPolicy] {
-        &self.policies
-    }
-
     /// Counters and gauges.
     pub fn stats(&self) -> &Arc<LaneStats> {
         &self.stats

@@ -153,7 +153,7 @@ async fn stopping_answers_what_was_read_and_reads_no_more() {
     peer.send(&record(1, 1)).await;
     peer.send(&record(2, 2)).await;
     pause(10).await;
-    peer.stop.send(true).unwrap();
+    peer.close();
     pause(10).await;
     peer.send(&record(3, 3)).await;
     assert_eq!(peer.acks(2).await, [0, 0]);
@@ -168,7 +168,7 @@ async fn closing_a_lane_refuses_what_it_still_holds() {
     peer.send(&record(1, 1)).await;
     peer.send(&record(2, 2)).await;
     pause(10).await;
-    peer.shared.lanes[0].close();
+    peer.lanes[0].close();
     peer.tasks.shutdown().await;
     assert_eq!(peer.acks(2).await, [18, 18]);
 }

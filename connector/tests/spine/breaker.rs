@@ -38,10 +38,10 @@ async fn what_needs_an_operator_is_asked_for_seldom_and_nothing_is_lost() {
         setup.attempts_max = 5;
         let mut peer = setup.start();
         let start = Instant::now();
-        let shared = std::sync::Arc::clone(&peer.shared);
+        let lanes = std::sync::Arc::clone(&peer.lanes);
         let held = async {
             pause(30_000).await;
-            shared.lanes[0].stats().holding.get().map(|(class, _)| class)
+            lanes[0].stats().holding.get().map(|(class, _)| class)
         };
         let (shipped, held) = tokio::join!(peer.ship(0..5_000, 500, 4 * MINUTE, numbered), held);
         assert_eq!((shipped.confirmed.len(), shipped.given_up.len()), (5_000, 0));

@@ -54,7 +54,7 @@ fn frame_of(entry: &Value) -> Vec<u8> {
 
 /// Sent and confirmed, of one target's dead letters.
 fn counted(peer: &Peer, target: usize) -> (u64, u64) {
-    let stats = peer.shared.lanes[target].dead_letters().stats();
+    let stats = peer.lanes[target].dead_letters().stats();
     (stats.sent.total(), stats.confirmed.load(Relaxed))
 }
 
@@ -100,10 +100,10 @@ async fn a_destination_that_refuses_everything_holds_and_does_not_fill_the_dead_
         }
         setup.attempts_max = 5;
         let mut peer = setup.start();
-        let shared = Arc::clone(&peer.shared);
+        let lanes = Arc::clone(&peer.lanes);
         let holding = async {
             pause(30_000).await;
-            (target.seen().len(), shared.lanes[0].stats().holding.get())
+            (target.seen().len(), lanes[0].stats().holding.get())
         };
         let shipping = peer.ship(0..5_000, 500, Duration::from_secs(240), numbered);
         let (shipped, (requests, holding)) = tokio::join!(shipping, holding);

@@ -15,7 +15,7 @@ use adapters::{Access, Outcome, Payload, Report, Target};
 use esp_connector::config::{Batching, Config, DeadLetter, Destination, RecordOrdering, Routing, Sections};
 use esp_connector::{
     config::{DurableMember, Format, JsonRules},
-    connection::{self, Limits, Shared},
+    connection::{self, Limits, Shared, Terms},
     dead_letter::Places,
     delivered::Delivered,
     lane::{self, Lane},
@@ -236,7 +236,7 @@ impl Setup {
 
         let places = Places::new(&config, router.letter_policy());
         let mut tasks = JoinSet::new();
-        let lanes: Vec<_> = names
+        let lanes: Arc<[Arc<Lane>]> = names
             .into_iter()
             .zip(&self.targets)
             .map(|(name, target)| {
@@ -257,41 +257,39 @@ impl Setup {
                 lane
             })
             .collect();
-        let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Shared {
             window: Window::new(self.window_records, self.window_bytes),
-            lanes,
             delivered: (self.remember > 0).then(|| Arc::new(Delivered::new(self.remember))),
             metrics: Arc::new(Metrics::default()),
+            assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
+        });
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let (reader, writer) = tokio::io::split(theirs);
+        let [local, peer] = [([127, 0, 0, 1], 8901).into(), ([127, 0, 0, 1], 3000).into()];
+        let facts = NodeFacts {
+            node_id: "A1".to_owned(),
+            build: "8.1.0.0".to_owned(),
+            cluster_name: None,
+            namespaces: vec!["test".to_owned()],
+            address: local,
+        };
+        let (post, posted) = watch::channel(Arc::new(Terms {
+            number: 1,
+            routes: router.for_port(8901),
+            lanes: Arc::clone(&lanes),
             limits: Limits {
                 frame_bytes_max: 16 << 20,
                 read_bytes: None,
                 ack_buffering: true,
                 accept_client_writes: true,
             },
-            assembling: tokio::sync::Semaphore::new(connection::ASSEMBLING_BYTES_MAX),
-            stop: stopping,
-        });
-        let (ours, theirs) = tokio::io::duplex(1 << 20);
-        let (reader, writer) = tokio::io::split(theirs);
-        let peer = ([127, 0, 0, 1], 3000).into();
-        let facts = NodeFacts {
-            node_id: "A1".to_owned(),
-            build: "8.1.0.0".to_owned(),
-            cluster_name: None,
-            namespaces: vec!["test".to_owned()],
-            address: ([127, 0, 0, 1], 8901).into(),
-        };
-        let serve = connection::serve(
-            reader,
-            writer,
-            peer,
-            router.for_port(8901),
             facts,
-            Tap::default(),
-            Arc::clone(&shared),
-        );
-        Peer { stream: ours, served: tokio::spawn(serve), shared, stop, tasks }
+            tls: None,
+            closing: false,
+        }));
+        let serve =
+            connection::serve(reader, writer, [local, peer], Tap::default(), posted, Arc::clone(&shared));
+        Peer { stream: ours, served: tokio::spawn(serve), shared, lanes, post, tasks }
     }
 }
 
@@ -300,11 +298,17 @@ pub struct Peer {
     pub stream: DuplexStream,
     pub served: JoinHandle<()>,
     pub shared: Arc<Shared>,
-    pub stop: watch::Sender<bool>,
+    pub lanes: Arc<[Arc<Lane>]>,
+    pub post: watch::Sender<Arc<Terms>>,
     pub tasks: JoinSet<()>,
 }
 
 impl Peer {
+    /// Closes the port, as the end of the connector does.
+    pub fn close(&self) {
+        self.post.send_modify(|terms| *terms = Arc::new(Terms { closing: true, ..Terms::clone(terms) }));
+    }
+
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
@@ -381,7 +385,7 @@ impl Peer {
 
     /// The numbers of a lane.
     pub fn stats(&self, lane: usize) -> &LaneStats {
-        self.shared.lanes[lane].stats()
+        self.lanes[lane].stats()
     }
 }
 

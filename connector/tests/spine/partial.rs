@@ -99,8 +99,8 @@ async fn a_record_that_is_named_again_and_again_while_others_pass_is_a_dead_lett
     setup.attempts_max = 5;
     setup.dead_letters = vec![None];
     let mut peer = setup.start();
-    let shared = Arc::clone(&peer.shared);
-    let dead_letters = || shared.lanes[0].stats().letters.held.total();
+    let lanes = Arc::clone(&peer.lanes);
+    let dead_letters = || lanes[0].stats().letters.held.total();
     let watching = async {
         pause(4_900).await;
         let early = dead_letters();

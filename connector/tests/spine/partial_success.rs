@@ -31,7 +31,7 @@ async fn ship(peer: &mut Peer, bytes: &[u8]) -> u8 {
 }
 
 fn passed_over(peer: &Peer, target: usize) -> u64 {
-    peer.shared.lanes[target].stats().already_delivered.load(Relaxed)
+    peer.lanes[target].stats().already_delivered.load(Relaxed)
 }
 
 fn remembered(peer: &Peer) -> usize {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use fastrand::Rng;
 
-use super::{super::*, record};
+use super::{super::*, at, record};
 
 const DESTINATIONS: [usize; 3] = [0, 1, 2];
 
