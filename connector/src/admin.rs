@@ -23,6 +23,7 @@ mod routes;
 mod text;
 mod view;
 
+pub(crate) use self::routes::{answer, has, tells_health};
 #[cfg(test)]
 pub(crate) use self::view::sample_view;
 pub use self::view::{DestinationView, Readiness, View, WindowGauge};
@@ -145,7 +146,7 @@ async fn connection(
     mut stopped: watch::Receiver<()>,
 ) {
     let service = service_fn(|request| async {
-        let response = routes::answer(request, &view).await;
+        let response = answer(request, &view).await;
         Ok::<_, Infallible>(response)
     });
     let connection = http1::Builder::new()

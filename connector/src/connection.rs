@@ -28,7 +28,11 @@ use crate::{
 };
 
 mod ack_half;
+mod http;
+mod intake;
 mod read_half;
+
+pub use http::Http;
 
 /// A record is answered no later than this after it was read. XDR gives up after ten seconds, fixed.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(8);
@@ -140,15 +144,21 @@ struct Owed {
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.replies.abandon();
-        let (records, bytes) = self.replies.unanswered();
-        self.shared.window.leave(records, bytes);
+        let records = give_up(&self.replies, &self.shared);
         self.shared.metrics.connection_closed();
         self.tap.closed();
         if records > 0 {
             debug!(records, "a connection ended with records unanswered; XDR ships them again");
         }
     }
+}
+
+/// Nobody hears the answers any more: gives the window back what their records hold, and says how many there are.
+fn give_up(replies: &Replies, shared: &Shared) -> usize {
+    replies.abandon();
+    let (records, bytes) = replies.unanswered();
+    shared.window.leave(records, bytes);
+    records
 }
 
 fn report(error: &ConnectionError, peer: SocketAddr, metrics: &Metrics) {

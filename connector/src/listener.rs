@@ -12,7 +12,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    connection::{self, Shared, stopped},
+    connection::{self, Http, Shared, stopped},
     recorder::Recorder,
     route::{PortRoutes, Router},
     tls::Acceptor,
@@ -99,6 +99,8 @@ pub struct Reception {
     pub facts: NodeFacts,
     /// Raw traffic goes here, when wanted.
     pub recorder: Option<Arc<Recorder>>,
+    /// When senders speak HTTP.
+    pub http: Option<Arc<Http>>,
     /// What all connections share.
     pub shared: Arc<Shared>,
 }
@@ -136,6 +138,9 @@ fn start(
     tls: Option<&Arc<Acceptor>>,
 ) {
     let Ok(local) = tune(&stream) else { return };
+    if let Some(http) = &reception.http {
+        return start_http(connections, stream, peer, routes, reception, tls, http);
+    }
     let facts = NodeFacts { address: local, ..reception.facts.clone() };
     let tap = reception.recorder.as_ref().map(Recorder::tap).unwrap_or_default();
     let (routes, shared) = (Arc::clone(routes), Arc::clone(&reception.shared));
@@ -154,6 +159,33 @@ fn start(
             // Both halves are polled by this task alone: the lock between them is always free.
             let (reader, writer) = io::split(stream);
             connection::serve(reader, writer, peer, routes, facts, tap, shared).await;
+        }
+    });
+}
+
+fn start_http(
+    connections: &mut JoinSet<()>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    routes: &Arc<PortRoutes>,
+    reception: &Reception,
+    tls: Option<&Arc<Acceptor>>,
+    http: &Arc<Http>,
+) {
+    let (http, routes, shared) = (Arc::clone(http), Arc::clone(routes), Arc::clone(&reception.shared));
+    let recorder = reception.recorder.clone();
+    let Some(acceptor) = tls.cloned() else {
+        connections.spawn(http.serve(stream, peer, routes, recorder, shared));
+        return;
+    };
+    let mut stop = shared.stop.clone();
+    connections.spawn(async move {
+        let stream = tokio::select! {
+            () = stopped(&mut stop) => return,
+            stream = acceptor.accept(stream, peer) => stream,
+        };
+        if let Some(stream) = stream {
+            http.serve(stream, peer, routes, recorder, shared).await;
         }
     });
 }

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::{
     admin::{self, DestinationView, Readiness, View, WindowGauge},
     config::{self, Config, Destination, ServerTls, Service},
-    connection::{ASSEMBLING_BYTES_MAX, Limits, Shared},
+    connection::{ASSEMBLING_BYTES_MAX, Http, Limits, Shared},
     dead_letter::Places,
     delivered::Delivered,
     lane::{self, Lane},
@@ -99,7 +99,7 @@ pub enum RunError {
 /// Opens the ports that `service` names.
 pub async fn bind(service: &Service) -> Result<Listeners, RunError> {
     let mut xdr = listener::bind(&service.addresses, &service.ports, None).await?;
-    xdr.extend(bind_tls(Side::Xdr, service.tls.as_ref()).await?);
+    xdr.extend(bind_tls(Side::of(service.protocol), service.tls.as_ref()).await?);
     let mut manage = Vec::new();
     if let Some(settings) = &service.manage {
         manage = listener::bind(&settings.addresses, &settings.ports, None).await?;
@@ -174,6 +174,7 @@ pub async fn run(
     let admin = tokio::spawn(admin::serve(listeners.manage, Arc::clone(&view), async {
         let _ = admin_stopping.await;
     }));
+    let http = Http::new(&config.service, &view).map(Arc::new);
     let ticker = tokio::spawn(logging::ticker(view, config.logging.ticker_interval));
 
     let mut accepting = JoinSet::new();
@@ -184,6 +185,7 @@ pub async fn run(
             router: Arc::clone(&router),
             facts: facts(&config, address),
             recorder: options.recorder.clone(),
+            http: http.clone(),
             shared: Arc::clone(&shared),
         });
         accepting.spawn(listener::accept(listener, reception, stopping.clone()));

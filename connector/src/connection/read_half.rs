@@ -7,34 +7,24 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use adapters::Cause;
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::Sleep,
 };
-use tracing::warn;
 
-use self::dispatch::Arrival;
-use super::{
-    ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, KEEP_BYTES, Shared, now, stopped,
-};
+use super::{ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, Shared, intake::Intake, now, stopped};
 use crate::{
-    metrics::Ended,
     recorder::{Direction, Tap},
     replies::Replies,
-    route::{PortRoutes, Route},
-    transform::Names,
+    route::PortRoutes,
     wire::{
         ack::{self, ResultCode},
         frame::{self, Frame, Kind},
         info::{self, NodeFacts},
-        message::{self, MessageError},
         security,
     },
 };
-
-mod dispatch;
 
 /// The longest that bytes are assumed to have lain in the socket while the connection did not catch up, unless it is
 /// known that nothing was read for longer.
@@ -51,17 +41,14 @@ pub(super) struct ReadHalf<R> {
     reader: R,
     buffer: BytesMut,
     read_bytes: usize,
-    inflated: Vec<u8>,
     /// When the socket was last seen empty: what is read now was sent after that.
     caught_up: Instant,
     /// When the last read ended.
     read_at: Instant,
     /// Until then what is read may have lain in the socket since before a long wait for the window.
     held_back_until: Instant,
-    /// Where new names of bins are kept, from record to record.
-    names: Names,
+    intake: Intake,
     replies: Arc<Replies>,
-    routes: Arc<PortRoutes>,
     facts: NodeFacts,
     tap: Tap,
     shared: Arc<Shared>,
@@ -81,13 +68,11 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             reader,
             buffer: BytesMut::new(),
             read_bytes: shared.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
-            inflated: Vec::new(),
             caught_up: start,
             read_at: start,
             held_back_until: start,
-            names: Names::default(),
+            intake: Intake::new(Arc::clone(&replies), routes, Arc::clone(&shared)),
             replies,
-            routes,
             facts,
             tap,
             shared,
@@ -194,15 +179,9 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
 
     async fn handle(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
         match frame.kind {
-            Kind::Message => self.message(frame, now_unix_ms).await,
-            Kind::Compressed => {
-                let mut inflated = std::mem::take(&mut self.inflated);
-                match frame::inflate(frame, self.shared.limits.frame_bytes_max, &mut inflated) {
-                    Ok(frame) => self.message(frame, now_unix_ms).await,
-                    Err(error) => self.refuse(&error).await,
-                }
-                if inflated.capacity() <= KEEP_BYTES {
-                    self.inflated = inflated;
+            Kind::Message | Kind::Compressed => {
+                if let Err(code) = self.intake.take(frame, now_unix_ms, self.caught_up).await {
+                    self.answer(code).await;
                 }
             }
             Kind::Info => {
@@ -217,57 +196,6 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
                 self.replies.push_known(answer).await;
             }
         }
-    }
-
-    async fn message(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
-        let body = frame.body();
-        let mut decoded = match message::decode(body, now_unix_ms) {
-            Ok(decoded) => decoded,
-            Err(error) => return self.refuse(&error).await,
-        };
-        let notification = &decoded.notification;
-        let lag_ms = notification.lut_unix_ms.map(|lut| now_unix_ms.saturating_sub(lut));
-        self.shared.metrics.arrived(frame.bytes.len(), lag_ms.map(Duration::from_millis));
-        for anomaly in decoded.anomalies.iter() {
-            self.shared.metrics.anomaly(anomaly);
-        }
-        if !notification.xdr && !self.shared.limits.accept_client_writes {
-            self.shared.metrics.ended(Ended::Error(Cause::Unauthorized), Duration::ZERO);
-            return self.answer(ResultCode::Forbidden).await;
-        }
-        let deadline = self.deadline(decoded.transaction_ttl_ms);
-        let routes = Arc::clone(&self.routes);
-        match routes.route(notification.namespace, notification.set) {
-            Route::Skip => self.skip(deadline).await,
-            Route::To(delivery) => {
-                let mut names = std::mem::take(&mut self.names);
-                let arrival = Arrival { frame, now_unix_ms, deadline };
-                self.dispatch(&mut decoded.notification, arrival, &mut names, delivery).await;
-                self.names = names;
-            }
-        }
-    }
-
-    /// By when the record read now must be answered, counted from when it may have been sent.
-    fn deadline(&self, transaction_ttl_ms: u32) -> Instant {
-        let within = match transaction_ttl_ms {
-            0 => ANSWER_WITHIN,
-            ttl_ms => ANSWER_WITHIN.min(Duration::from_millis(ttl_ms.into())),
-        };
-        self.caught_up + within
-    }
-
-    /// Answers a message that cannot be parsed: final, as nothing can be sent.
-    async fn refuse(&mut self, error: &MessageError) {
-        self.shared.metrics.ended(Ended::ParseError, Duration::ZERO);
-        // Every one gets its line: XDR does not ship the record again, so this names what was given up.
-        warn!(
-            namespace = error.namespace().map(|namespace| namespace.escape_ascii().to_string()),
-            digest = error.digest().map(|digest| digest.to_string()),
-            %error,
-            "a message cannot be parsed and is refused for good"
-        );
-        self.answer(error.result_code()).await;
     }
 
     async fn answer(&self, code: ResultCode) {
