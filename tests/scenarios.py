@@ -186,7 +186,175 @@ def overload(name, seconds=60, rate=2_000):
         return delivered >= rate * 0.95 and account.get("lost") == 0 and summary.get("timeouts") == 0
 
 
+FRONT = """
+service: {{port: {port}, address: 127.0.0.1, manage: {{port: {manage}, address: 127.0.0.1}}}}
+destinations:
+  backs:
+    urls: ["http://127.0.0.1:{balancer}/"]
+    protocol: HTTP_1_1
+    max-connections-per-endpoint: 32
+    call-timeout: 7000
+format: xdr
+record-ordering: {{enable: true}}
+routing: {{mode: static, destination: backs}}
+logging: {{levels: {{root: error}}}}
+"""
+BACK = """
+service: {{protocol: HTTP_1_1, port: {port}, address: 127.0.0.1}}
+destinations:
+  receiver:
+    urls: ["http://127.0.0.1:{http}/"]
+    protocol: HTTP_1_1
+    max-connections-per-endpoint: 32
+format: {format}
+routing: {{mode: static, destination: receiver}}
+logging: {{levels: {{root: error}}}}
+"""
+
+
+class Balancer:
+    """nginx as docs/chains.md has it, in front of the ports it is told of."""
+
+    def __init__(self, folder):
+        self.folder, self.port = folder, free_port()
+        page = open(os.path.join(ROOT, "docs", "chains.md")).read()
+        self.section = page.split("```nginx\n")[1].split("```")[0]
+
+    def write(self, ports):
+        others = [line for line in self.section.splitlines() if "server 10.0.5." not in line]
+        lines = [line.replace("listen 8901;", f"listen 127.0.0.1:{self.port} backlog=1024;") for line in others]
+        first = next(n for n, line in enumerate(lines) if line.startswith("upstream"))
+        lines[first + 1:first + 1] = [f"server 127.0.0.1:{port};" for port in ports]
+        paths = " ".join(f"{kind}_temp_path {self.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        with open(os.path.join(self.folder, "nginx.conf"), "w") as file:
+            file.write(f"pid {self.folder}/nginx.pid; error_log {self.folder}/nginx.log; daemon off; worker_processes 1;\n"
+                       f"events {{ worker_connections 2048; }}\nhttp {{ access_log off; {paths}\n" + "\n".join(lines) + "\n}\n")
+
+    def start(self, ports):
+        self.write(ports)
+        self.process = subprocess.Popen(["nginx", "-c", os.path.join(self.folder, "nginx.conf")], stderr=subprocess.DEVNULL)
+        STARTED.append(self.process)
+        wait_for_port(self.port)
+
+    def reload(self, ports):
+        self.write(ports)
+        self.process.send_signal(signal.SIGHUP)
+
+    def failed(self):
+        """Requests that no back answered, by the log."""
+        log = open(os.path.join(self.folder, "nginx.log")).read().splitlines()
+        return sum("upstream" in line and ("[error]" in line or "[warn]" in line) for line in log)
+
+
+class Link:
+    """A connector of the chain."""
+
+    def __init__(self, folder, name, text, **settings):
+        self.port, self.manage = free_port(), free_port()
+        config = os.path.join(folder, f"{name}.yml")
+        with open(config, "w") as file:
+            file.write(text.format(port=self.port, manage=self.manage, **settings))
+        self.name, self.cpu, self.peak, self.taken_at_end = name, 0.0, 0.0, 0
+        self.process = subprocess.Popen([BINARY, "run", "--config", config])
+        STARTED.append(self.process)
+        wait_for_port(self.port)
+
+    def taken(self):
+        """Records it delivered: the service port of a back has the management endpoint too."""
+        if self.process.poll() is not None:
+            return self.taken_at_end
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/manage/rest/v1/prometheus") as answer:
+            lines = answer.read().decode().splitlines()
+        line = next(line for line in lines if line.startswith("aerospike_esp_outbound_requests{") and 'status="success"' in line)
+        self.taken_at_end = int(float(line.rsplit(" ", 1)[1]))
+        return self.taken_at_end
+
+    def stop(self):
+        self.cpu, self.peak = cpu_seconds(self.process.pid), memory_mib(self.process.pid, "VmHWM")
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        if code != 0:
+            raise SystemExit(f"{self.name} ended with {code} after SIGTERM")
+
+
+def wait_for_port(port):
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit(f"nobody listens on {port}")
+
+
+def shares(backs, before):
+    """Of what came since `before`: the share of each back."""
+    since = {back.name: back.taken() - before.get(back.name, 0) for back in backs}
+    total = max(sum(since.values()), 1)
+    return {name: taken / total for name, taken in since.items()}
+
+
+def chain(name, records=1_000_000):
+    """Two fronts, nginx, three backs; one back stops without a word to nginx, and another joins."""
+    with tempfile.TemporaryDirectory() as folder:
+        http = free_port()
+        acked, delivered = os.path.join(folder, "acked"), os.path.join(folder, "delivered")
+        receiver = subprocess.Popen([BINARY, "receive", "--listen", f"127.0.0.1:{http}", "--ledger", delivered, "--json"],
+                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        STARTED.append(receiver)
+        wait_for_port(http)
+        backs = [Link(folder, f"back-{n}", BACK, http=http, format=FLAT_JSON) for n in range(1, 4)]
+        balancer = Balancer(folder)
+        balancer.start([back.port for back in backs])
+        fronts = [Link(folder, f"front-{n}", FRONT, balancer=balancer.port) for n in range(1, 3)]
+        targets = [word for front in fronts for word in ("--to", f"127.0.0.1:{front.port}")]
+        source = subprocess.Popen([BINARY, "simulate", *targets, "--records", str(records), "--ledger", acked, "--account", delivered,
+                                   "--json", "--keys", "50000", "--hot-keys", "0.2", "--ordered", "--deadline", "1500", *RECORD],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        STARTED.append(source)
+
+        def reached(share):
+            while sum(back.taken() for back in backs) < records * share:
+                if source.poll() is not None:
+                    raise SystemExit(f"{name}: the source ended too early")
+                time.sleep(0.2)
+
+        def tell(what, found):
+            print(f"  {what}: " + ", ".join(f"{back} {share:.1%}" for back, share in found.items()), flush=True)
+
+        reached(0.3)
+        tell("first 30 %", shares(backs, {}))
+        leaving = backs[0]
+        leaving.taken()
+        leaving.stop()
+        before = {back.name: back.taken() for back in backs}
+        reached(0.5)
+        tell("without back-1", shares(backs[1:], before))
+        backs.append(Link(folder, "back-4", BACK, http=http, format=FLAT_JSON))
+        balancer.reload([back.port for back in backs[1:]])
+        before, joined = {back.name: back.taken() for back in backs}, time.monotonic()
+        reached(0.55)
+        tell(f"first {time.monotonic() - joined:.1f} s with back-4", shares(backs[1:], before))
+        out, _ = source.communicate()
+        found = shares(backs[1:], before)
+        tell("all of the time with back-4", found)
+        for link in [*fronts, *backs[1:]]:
+            link.stop()
+        receiver.send_signal(signal.SIGTERM)
+        requests = json.loads(receiver.communicate(timeout=30)[0])["requests"]
+        report = json.loads(out)
+        summary, account = report.get("summary", report), report.get("account", {})
+        fields = " ".join(f"{key} {account.get(key)}" for key in ("shipped", "acked", "delivered", "duplicates", "lost", "reordered"))
+        cost = lambda links: sum(link.cpu for link in links) / max(account.get("shipped", 0), 1) * 1e6
+        print(f"{name}: {fields} | {summary.get('rate', 0):.0f} records/s, {cost(fronts):.1f} µs CPU per record in the fronts and "
+              f"{cost(backs):.1f} in the backs, peak {max(link.peak for link in fronts):.0f} MiB of a front and "
+              f"{max(link.peak for link in backs):.0f} of a back, {requests} requests, {summary.get('retried')} refused to the source, "
+              f"{balancer.failed()} lines of complaint from nginx", flush=True)
+        return (source.returncode == 0 and account.get("lost") == 0 and account.get("reordered") == 0 and found["back-4"] >= 1 / 6)
+
+
 SCENARIOS = {
+    "chain": lambda: chain("chain"),
     "http1": lambda: plain("HTTP/1.1, 64 connections"),
     "h2c": lambda: plain("h2c, 1 connection, 64 streams", protocol="HTTP_2", connections=1),
     "status-503": lambda: plain("one in five answered 503", receive=["--fail-share", "0.2"]),

@@ -23,6 +23,7 @@ mod routes;
 mod text;
 mod view;
 
+pub(crate) use self::routes::{answer, has, tells_health};
 #[cfg(test)]
 pub(crate) use self::view::sample_view;
 pub use self::view::{Counted, DestinationView, Readiness, View, WindowGauge};
@@ -154,7 +155,7 @@ async fn connection(
 ) {
     let service = service_fn(|request| async {
         let view = Arc::clone(&views.borrow());
-        let response = routes::answer(request, &view).await;
+        let response = answer(request, &view).await;
         Ok::<_, Infallible>(response)
     });
     let connection = http1::Builder::new()

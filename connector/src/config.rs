@@ -153,6 +153,8 @@ pub struct Config {
 /// `service`: the side that faces XDR.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
+    /// `protocol`: what senders speak. Default TCP.
+    pub protocol: Incoming,
     /// `port`: clear-text listening ports. Default 8080, or none when there are ports for TLS.
     pub ports: Vec<u16>,
     /// `address`: interfaces to bind. Default `0.0.0.0`.
@@ -173,6 +175,8 @@ pub struct Service {
     pub receive_buffer_bytes: Option<usize>,
     /// `worker-threads`: threads of the runtime. Default: processors.
     pub worker_threads: Option<NonZeroUsize>,
+    /// `http2-max-concurrent-streams`: requests at once on an incoming HTTP/2 connection. Default 1000.
+    pub http2_streams_max: u32,
     /// `manage`: the management endpoint; off when absent.
     pub manage: Option<Manage>,
     /// `shutdown-grace-period` (ours), milliseconds: how long SIGTERM waits for records in process.
@@ -182,6 +186,18 @@ pub struct Service {
     /// `remember-partial-success` (ours): how many records at most are remembered that some of their destinations have and
     /// others not yet, so that those shipped again go only where they are missing. Default 100000; 0 turns it off.
     pub remember_partial_success: usize,
+}
+
+/// `service.protocol`: what senders speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Incoming {
+    /// `TCP`: XDR.
+    #[default]
+    Tcp,
+    /// `HTTP_1_1`.
+    Http1,
+    /// `HTTP_2`, and HTTP/1.1 from those that have no other.
+    Http2,
 }
 
 /// `service.manage`: the management endpoint.
@@ -281,7 +297,7 @@ pub struct PortConfig {
 }
 
 /// `format`: how a notification becomes bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// `json`: typed bins.
     Json(JsonRules),
@@ -305,6 +321,9 @@ pub enum Format {
         /// `encoding` (ours). Default raw.
         encoding: AvroEncoding,
     },
+    /// `xdr`: XDR's message as it came. What counts where no `format` does.
+    #[default]
+    Xdr,
 }
 
 /// How values become JSON where JSON has no form of its own for them.

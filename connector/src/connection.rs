@@ -29,7 +29,11 @@ use crate::{
 };
 
 mod ack_half;
+mod http;
+mod intake;
 mod read_half;
+
+pub use http::Http;
 
 /// A record is answered no later than this after it was read. XDR gives up after ten seconds, fixed.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(8);
@@ -71,6 +75,8 @@ pub struct Terms {
     pub lanes: Arc<[Arc<Lane>]>,
     /// Limits and switches.
     pub limits: Limits,
+    /// Whether senders that speak HTTP find the management endpoint here: there is none elsewhere.
+    pub manages: bool,
     /// What info answers say; the address is filled in for each connection.
     pub facts: NodeFacts,
     /// Makes TLS of connections that are accepted.
@@ -160,15 +166,21 @@ struct Owed {
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.replies.abandon();
-        let (records, bytes) = self.replies.unanswered();
-        self.shared.window.leave(records, bytes);
+        let records = give_up(&self.replies, &self.shared);
         self.shared.metrics.connection_closed();
         self.tap.closed();
         if records > 0 {
             debug!(records, "a connection ended with records unanswered; XDR ships them again");
         }
     }
+}
+
+/// Nobody hears the answers any more: gives the window back what their records hold, and says how many there are.
+fn give_up(replies: &Replies, shared: &Shared) -> usize {
+    replies.abandon();
+    let (records, bytes) = replies.unanswered();
+    shared.window.leave(records, bytes);
+    records
 }
 
 fn report(error: &ConnectionError, peer: SocketAddr, metrics: &Metrics) {

@@ -29,9 +29,15 @@ pub struct Encoder {
 #[derive(Clone, Debug)]
 enum Writer {
     Json(JsonRules),
-    FlatJson { metadata_key: String, durable: DurableMember, rules: JsonRules },
+    FlatJson {
+        metadata_key: String,
+        durable: DurableMember,
+        rules: JsonRules,
+    },
     MessagePack,
     Avro(avro::Avro),
+    /// Messages as they came.
+    Xdr,
 }
 
 /// A format that cannot be used as configured.
@@ -65,8 +71,24 @@ impl Encoder {
             Format::Avro { schema, stringify_map_keys, encoding } => {
                 Writer::Avro(avro::Avro::new(&schema, stringify_map_keys, encoding)?)
             }
+            Format::Xdr => Writer::Xdr,
         };
         Ok(Self { writer })
+    }
+
+    /// Appends what goes to destinations of `notification`, which came in `frame`: the one as a piece, or the other as it
+    /// is.
+    pub fn write(
+        &self,
+        notification: &ChangeNotification<'_>,
+        frame: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        if matches!(self.writer, Writer::Xdr) {
+            out.extend_from_slice(frame);
+            return Ok(());
+        }
+        self.encode(notification, out)
     }
 
     /// Appends `notification` to `out` as a piece, which a [`Body`] makes a request of. On an error what was appended is
@@ -83,6 +105,10 @@ impl Encoder {
             }
             Writer::MessagePack => message_pack::write(notification, out),
             Writer::Avro(avro) => avro.write(notification, out),
+            Writer::Xdr => Err(EncodeError {
+                place: "format".to_owned(),
+                problem: "xdr passes messages on, and there is none".into(),
+            }),
         }
     }
 
@@ -115,6 +141,10 @@ impl Encoder {
             }),
             (Writer::MessagePack, _) => Body::binary(MESSAGE_PACK, chosen),
             (Writer::Avro(_), _) => Body::binary(AVRO, chosen),
+            (Writer::Xdr, _) => match batching.filter(|batching| batching.max_records.get() > 1) {
+                None => Ok(Body::single(OCTETS)),
+                Some(_) => Err(FormatError { problem: XDR_ALONE.to_owned() }),
+            },
         }
     }
 
@@ -133,3 +163,12 @@ pub(crate) fn write_user_key(key: Value<'_>, out: &mut Vec<u8>) -> Result<(), En
 const JSON: &str = "application/json";
 const MESSAGE_PACK: &str = "application/x-msgpack";
 const AVRO: &str = "application/avro";
+const OCTETS: &str = "application/octet-stream";
+
+/// Why transforms of bins do not go with it.
+pub(crate) const XDR_WHOLE: &str =
+    "`xdr` passes messages on as they came, so that their bins cannot be changed";
+
+/// Why there are no batches of messages.
+pub(crate) const XDR_ALONE: &str =
+    "`xdr` sends every message in a request of its own, as its receivers answer for one";

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    connection::{self, Posted, Shared, closed},
+    connection::{self, Http, Posted, Shared, closed},
     recorder::Recorder,
     tls::Acceptor,
 };
@@ -98,6 +98,8 @@ pub struct Reception {
     pub posted: Posted,
     /// Raw traffic goes here, when wanted.
     pub recorder: Option<Arc<Recorder>>,
+    /// When senders speak HTTP.
+    pub http: Option<Arc<Http>>,
     /// What all connections share.
     pub shared: Arc<Shared>,
 }
@@ -126,6 +128,9 @@ pub async fn accept(listener: TcpListener, reception: Reception) {
 
 fn start(connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, reception: &Reception) {
     let Ok(local) = tune(&stream) else { return };
+    if let Some(http) = &reception.http {
+        return start_http(connections, stream, peer, reception, http);
+    }
     let ends = [local, peer];
     let tap = reception.recorder.as_ref().map(Recorder::tap).unwrap_or_default();
     let (mut posted, shared) = (reception.posted.clone(), Arc::clone(&reception.shared));
@@ -144,6 +149,32 @@ fn start(connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, rec
             // Both halves are polled by this task alone: the lock between them is always free.
             let (reader, writer) = io::split(stream);
             connection::serve(reader, writer, ends, tap, posted, shared).await;
+        }
+    });
+}
+
+fn start_http(
+    connections: &mut JoinSet<()>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    reception: &Reception,
+    http: &Arc<Http>,
+) {
+    let Reception { posted, recorder, shared, .. } = reception;
+    let (mut posted, recorder, shared) = (posted.clone(), recorder.clone(), Arc::clone(shared));
+    let http = Arc::clone(http);
+    let acceptor = posted.borrow().tls.clone();
+    let Some(acceptor) = acceptor else {
+        connections.spawn(http.serve(stream, peer, posted, recorder, shared));
+        return;
+    };
+    connections.spawn(async move {
+        let stream = tokio::select! {
+            () = closed(&mut posted) => return,
+            stream = acceptor.accept(stream, peer) => stream,
+        };
+        if let Some(stream) = stream {
+            http.serve(stream, peer, posted, recorder, shared).await;
         }
     });
 }

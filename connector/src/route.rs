@@ -16,7 +16,7 @@ use crate::{
         Batching, Config, DeadLetter, Destination, Format, JsonRules, Namespace, RecordOrdering, Routing,
         Sections,
     },
-    encode::{Encoder, FormatError},
+    encode::{Encoder, FormatError, XDR_WHOLE},
     notification::ChangeNotification,
     ordering::LutCache,
     transform::{NameTransforms, Transform, TransformError},
@@ -105,9 +105,6 @@ pub enum RouteError {
     /// A route names a destination that is not configured.
     #[error("routing names destination {0:?}, which is not configured")]
     UnknownDestination(String),
-    /// Records would be sent in no format.
-    #[error("{0} routes records but no `format` applies to them")]
-    NoFormat(String),
     /// The format cannot be used as configured.
     #[error("the format of {0}: {1}")]
     Format(String, FormatError),
@@ -315,7 +312,7 @@ impl Builder<'_> {
             }
         };
         let format = first(levels, |sections| sections.format.as_ref());
-        let format = format.ok_or_else(|| RouteError::NoFormat(place()))?;
+        let format = format.unwrap_or(&Format::Xdr);
         let batching = first(levels, |sections| sections.batching.as_ref());
         let ordering = first(levels, |sections| sections.record_ordering.as_ref());
         let transform = first(levels, |sections| sections.bin_transforms.as_ref()).map(Transform::new);
@@ -323,6 +320,9 @@ impl Builder<'_> {
         let transform = transform.filter(|transform| !transform.is_empty());
         let fail = |error| RouteError::Format(place(), error);
         let encoder = self.encoder(format).map_err(fail)?;
+        if transform.is_some() && *format == Format::Xdr {
+            return Err(fail(FormatError { problem: XDR_WHOLE.to_owned() }));
+        }
         let batch = self.batch(format, &encoder, batching).map_err(fail)?;
         let mut made = self.made.borrow_mut();
         let records_max = made.batching[batch].1.records_max;

@@ -22,7 +22,7 @@ use self::{
 use crate::{
     admin::{Office, Readiness, View, WindowGauge},
     config::{self, Config, ServerTls, Service},
-    connection::{ASSEMBLING_BYTES_MAX, Shared, Terms},
+    connection::{ASSEMBLING_BYTES_MAX, Http, Shared, Terms},
     delivered::Delivered,
     lane::Lane,
     listener::{self, Listener},
@@ -105,7 +105,7 @@ pub enum RunError {
 /// Opens the ports that `service` names.
 pub async fn bind(service: &Service) -> Result<Listeners, RunError> {
     let mut xdr = listener::bind(&service.addresses, &service.ports, None).await?;
-    xdr.extend(bind_tls(Side::Xdr, service.tls.as_ref()).await?);
+    xdr.extend(bind_tls(Side::of(service.protocol), service.tls.as_ref()).await?);
     let mut manage = Vec::new();
     if let Some(settings) = &service.manage {
         manage = listener::bind(&settings.addresses, &settings.ports, None).await?;
@@ -214,6 +214,7 @@ impl Running {
             recorder: options.recorder.clone(),
             shared: Arc::clone(&shared),
             office: Arc::new(Office::new(shown.clone())),
+            http: Http::new(&config.service, shown.clone()).map(Arc::new),
             tls_reload: options.tls_reload,
         });
         let ticker = tokio::spawn(logging::ticker(shown, config.logging.ticker_interval)).abort_handle();
@@ -308,6 +309,7 @@ impl Running {
             routes: router.for_port(address.port()),
             lanes: Arc::clone(&lanes),
             limits: limits(&config.service),
+            manages: config.service.manage.is_none(),
             facts: facts(config, address),
             tls,
             closing: false,

@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use self::peers::AllowedPeers;
 pub use self::refusal::Refusal;
 use crate::{
-    config::ServerTls,
+    config::{Incoming, ServerTls},
     logging::Limited,
     metrics::{ByRefusal, REFUSALS},
 };
@@ -50,15 +50,38 @@ pub type Stream = TlsStream<BufReader<TcpStream>>;
 pub enum Side {
     /// For XDR.
     Xdr,
+    /// For XDR's messages over HTTP/1.1.
+    Http1,
+    /// The same over HTTP/2 too.
+    Http2,
     /// For the management endpoint.
     Manage,
 }
 
 impl Side {
+    /// That of the service, by what it speaks.
+    pub fn of(protocol: Incoming) -> Self {
+        match protocol {
+            Incoming::Tcp => Self::Xdr,
+            Incoming::Http1 => Self::Http1,
+            Incoming::Http2 => Self::Http2,
+        }
+    }
+
+    /// What is spoken within TLS, the best first, where clients ask.
+    fn alpn(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Self::Xdr => &[],
+            Self::Http1 | Self::Manage => &[b"http/1.1"],
+            Self::Http2 => &[b"h2", b"http/1.1"],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
+    }
+
     /// Label and log field.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Xdr => "xdr",
+            Self::Xdr | Self::Http1 | Self::Http2 => "xdr",
             Self::Manage => "manage",
         }
     }
@@ -66,7 +89,7 @@ impl Side {
     /// The path of its settings.
     pub fn path(self) -> &'static str {
         match self {
-            Self::Xdr => "service.tls",
+            Self::Xdr | Self::Http1 | Self::Http2 => "service.tls",
             Self::Manage => "service.manage.tls",
         }
     }
@@ -201,9 +224,7 @@ fn settings(side: Side, tls: &ServerTls) -> Result<Built<ServerConfig>, BuildErr
     let identity = Identity::of(&chain);
     let mut config =
         builder.with_single_cert(chain, key).map_err(|error| fail("key-file", unfit_key(&error)))?;
-    if side == Side::Manage {
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    }
+    config.alpn_protocols = side.alpn();
     if tls.clients.is_some() {
         // A resumed session would not look at the client's certificate again, though it may have expired since.
         config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -3,6 +3,7 @@
 
 mod aws;
 mod balancer;
+mod chain;
 mod client;
 mod consumers;
 mod documents;

@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 50] = [
+const PURE: [&str; 52] = [
     "adapters/src/aws_http/address.rs",
     "adapters/src/aws_http/refusal.rs",
     "adapters/src/file/lines.rs",
@@ -25,6 +25,8 @@ const PURE: [&str; 50] = [
     "connector/src/concurrency.rs",
     "connector/src/config",
     "connector/src/config.rs",
+    "connector/src/connection/http/answer.rs",
+    "connector/src/connection/http/body.rs",
     "connector/src/dead_letter/entry.rs",
     "connector/src/delivered/table.rs",
     "connector/src/encode",

@@ -18,7 +18,12 @@ pub struct Connector {
 impl Connector {
     /// Starts with the configuration `yaml`, behind a `service` section with a port of the system's choice.
     pub async fn start(yaml: &str) -> Self {
-        let text = format!("service: {{port: 0, address: 127.0.0.1}}\n{yaml}");
+        Self::serving("", yaml).await
+    }
+
+    /// The same with more settings in the section `service`, in the form `, key: value`.
+    pub async fn serving(service: &str, yaml: &str) -> Self {
+        let text = format!("service: {{port: 0, address: 127.0.0.1{service}}}\n{yaml}");
         let loaded = config::parse(&text, &repository()).unwrap_or_else(|problems| panic!("{problems}"));
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         let listeners = run::bind(&loaded.config.service).await.unwrap();

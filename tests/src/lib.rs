@@ -22,6 +22,7 @@ mod envoy;
 pub mod fixtures;
 mod metadata;
 mod ministack;
+mod nginx;
 pub mod poison;
 pub mod pretend;
 mod process;
@@ -35,6 +36,7 @@ pub use self::{
     envoy::{Envoy, Trouble},
     metadata::{Metadata, Sessions},
     ministack::{Cloud, MiniStack},
+    nginx::Nginx,
     process::Process,
     receiver::{Receiver, Request},
     shipped::Shipped,

@@ -22,7 +22,7 @@ use crate::{config::Problems, logging::LogHandle, reload::Refusal};
 type Answer = Response<Full<Bytes>>;
 
 /// Answers one request. Every path there is stands in [`PATHS`].
-pub(super) async fn answer<B>(request: Request<B>, view: &View) -> Answer
+pub(crate) async fn answer<B>(request: Request<B>, view: &View) -> Answer
 where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
@@ -48,6 +48,16 @@ where
             }
         },
     }
+}
+
+/// Whether there is such a path.
+pub(crate) fn has(path: &str) -> bool {
+    PATHS.iter().any(|(known, _)| *known == path)
+}
+
+/// Whether `path` is for those who only want to know whether the connector is well.
+pub(crate) fn tells_health(path: &str) -> bool {
+    PATHS.iter().any(|(known, what)| *known == path && matches!(what, Known::Alive | Known::Ready))
 }
 
 #[derive(Clone, Copy, Debug)]

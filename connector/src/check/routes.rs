@@ -83,7 +83,7 @@ fn how(effective: &Effective<'_>) -> String {
     let ordering = effective.record_ordering.filter(|ordering| ordering.enabled);
     let batching = effective.batching.filter(|batching| batching.enabled);
     let parts = [
-        effective.format.map(format),
+        Some(format(effective.format.unwrap_or(&Format::Xdr))),
         bins,
         ordering.map(|ordering| format!("in order (remembers {})", duration(ordering.lut_cache_ttl))),
         batching.map(batches),
@@ -96,6 +96,7 @@ fn format(format: &Format) -> String {
         Format::Json(_) => "json".to_owned(),
         Format::FlatJson { metadata_key, .. } => format!("flat-json, metadata in `{metadata_key}`"),
         Format::MessagePack => "message-pack".to_owned(),
+        Format::Xdr => "xdr".to_owned(),
         Format::Avro { encoding: AvroEncoding::Raw, .. } => "avro".to_owned(),
         Format::Avro { encoding: AvroEncoding::SingleObject, .. } => "avro, single objects".to_owned(),
         Format::Avro { encoding: AvroEncoding::Ocf, .. } => "avro, container files".to_owned(),

@@ -33,7 +33,7 @@ mod tls;
 pub(crate) use batching::{BatchBody, Batching};
 pub(crate) use bin_transforms::{BinTransforms, Filter, FilterType, NameTransform, Regex};
 pub(crate) use destination::{Destination, KINDS, Misfit, SHARED_KEYS, Shared, kind};
-pub(crate) use format::{AvroEncoding, DurableMember, Format, FormatMode, NO_JAVA_FORMAT, NO_XDR, NanPolicy};
+pub(crate) use format::{AvroEncoding, DurableMember, Format, FormatMode, NO_JAVA_FORMAT, NanPolicy};
 pub(crate) use logging::{LogFormat, Logging};
 pub(crate) use record_ordering::RecordOrdering;
 pub(crate) use routing::{Names, Routing, Table};
@@ -73,7 +73,7 @@ pub(crate) struct File {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Sections {
-    /// How a record becomes a request body. Also in short: `format: json`.
+    /// How a record becomes a request body. Also in short: `format: json`. Without any it is `xdr`, with a warning.
     pub(crate) format: Option<Format>,
     /// Where records go. Records without any routing are skipped: acknowledged and sent nowhere.
     pub(crate) routing: Option<Routing>,
@@ -170,10 +170,9 @@ pub(crate) struct Service {
     /// Bytes read from a connection per attempt; more helps with large records.
     #[schemars(range(min = 1024, max = 67_108_864), extend("x-default" = "the connector's choice"))]
     pub(crate) socket_receive_buffer_bytes: Option<usize>,
-    /// Streams of an incoming HTTP/2 connection.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-not-yet" = "it concerns incoming HTTP, which is not supported"))]
-    pub(crate) http2_max_concurrent_streams: IgnoredAny,
+    /// Requests at once on an incoming HTTP/2 connection; 0 and less stand for the default.
+    #[schemars(range(max = 100_000), extend("x-default" = "1000"))]
+    pub(crate) http2_max_concurrent_streams: Option<i64>,
     /// Milliseconds that SIGTERM waits for the records in process.
     #[serde(default = "shutdown_grace_period")]
     #[schemars(range(max = 600_000), extend("x-ours" = true))]
@@ -205,7 +204,7 @@ impl Default for Service {
             cluster_name: None,
             enable_tcp_xdr_ack_buffering: yes(),
             socket_receive_buffer_bytes: None,
-            http2_max_concurrent_streams: IgnoredAny,
+            http2_max_concurrent_streams: None,
             shutdown_grace_period: shutdown_grace_period(),
             accept_client_writes: yes(),
             remember_partial_success: remember_partial_success(),
@@ -220,17 +219,13 @@ pub(crate) enum Incoming {
     #[default]
     #[serde(rename = "TCP")]
     Tcp,
-    /// HTTP/1.1, as servers before 5.0 send.
+    /// HTTP/1.1, as other connectors send with `format: xdr`.
     #[serde(rename = "HTTP_1_1")]
-    #[schemars(extend("x-refused" = NO_HTTP))]
     Http1,
-    /// HTTP/2, as servers before 5.0 and other connectors send.
+    /// HTTP/2, and HTTP/1.1 from senders that have no other.
     #[serde(rename = "HTTP_2")]
-    #[schemars(extend("x-refused" = NO_HTTP))]
     Http2,
 }
-
-const NO_HTTP: &str = "incoming HTTP is not supported yet; write `TCP` (server 5.0 or later)";
 
 /// Management endpoint.
 #[derive(Debug, Deserialize, JsonSchema)]

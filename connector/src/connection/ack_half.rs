@@ -1,15 +1,15 @@
 //! The ack half: writes each answer when its turn has come, and gives the window its room back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use adapters::Outcome;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{ANSWER_WITHIN, ConnectionError, KEEP_BYTES, Shared, WRITE_WITHIN, now};
 use crate::{
-    metrics::Ended,
+    metrics::{Ended, Metrics},
     recorder::{Direction, Tap},
-    replies::{Answer, Next, Replies},
+    replies::{Answer, Answered, Next, Replies},
     wire::ack,
 };
 
@@ -42,12 +42,7 @@ impl<W: AsyncWrite + Unpin> AckHalf<W> {
             let next = replies.collect(now, shared.window.fill(), answers_max, |answer| match answer {
                 Answer::Known(answer) => out.extend_from_slice(answer),
                 Answer::Record(answered) => {
-                    let ended = match answered.outcome {
-                        _ if answered.skipped => Ended::Skipped,
-                        Outcome::Delivered => Ended::Success,
-                        Outcome::Retryable(cause) | Outcome::Rejected(cause) => Ended::Error(cause),
-                    };
-                    shared.metrics.ended(ended, now.saturating_duration_since(answered.arrived));
+                    count(&answered, now, &shared.metrics);
                     ack::encode(answered.outcome.into(), &mut out);
                     records += 1;
                     bytes += answered.bytes;
@@ -85,4 +80,14 @@ impl<W: AsyncWrite + Unpin> AckHalf<W> {
             Err(_) => Err(ConnectionError::NotReading),
         }
     }
+}
+
+/// Counts a record that is answered now.
+pub(super) fn count(answered: &Answered, now: Instant, metrics: &Metrics) {
+    let ended = match answered.outcome {
+        _ if answered.skipped => Ended::Skipped,
+        Outcome::Delivered => Ended::Success,
+        Outcome::Retryable(cause) | Outcome::Rejected(cause) => Ended::Error(cause),
+    };
+    metrics.ended(ended, now.saturating_duration_since(answered.arrived));
 }

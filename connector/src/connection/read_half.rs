@@ -8,35 +8,23 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use adapters::Cause;
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::{Sleep, timeout},
+    time::Sleep,
 };
-use tracing::warn;
 
-use self::dispatch::{Arrival, Dispatched};
-use super::{
-    ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, KEEP_BYTES, Posted, Shared, Terms,
-    closed, now,
-};
+use super::{ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, Posted, Shared, closed, intake::Intake, now};
 use crate::{
-    metrics::Ended,
     recorder::{Direction, Tap},
     replies::Replies,
-    route::Route,
-    transform::Names,
     wire::{
         ack::{self, ResultCode},
         frame::{self, Frame, Kind},
         info::{self, NodeFacts},
-        message::{self, MessageError},
         security,
     },
 };
-
-mod dispatch;
 
 /// The longest that bytes are assumed to have lain in the socket while the connection did not catch up, unless it is
 /// known that nothing was read for longer.
@@ -49,25 +37,18 @@ const LARGE_FRAME_BYTES: usize = 128 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// Whoever retires a lane posts the new terms next.
-const POSTED_WITHIN: Duration = Duration::from_secs(1);
-
 pub(super) struct ReadHalf<R> {
     reader: R,
     buffer: BytesMut,
     read_bytes: usize,
-    inflated: Vec<u8>,
     /// When the socket was last seen empty: what is read now was sent after that.
     caught_up: Instant,
     /// When the last read ended.
     read_at: Instant,
     /// Until then what is read may have lain in the socket since before a long wait for the window.
     held_back_until: Instant,
-    /// Where new names of bins are kept, from record to record.
-    names: Names,
+    intake: Intake,
     replies: Arc<Replies>,
-    /// What is read now is read on these terms.
-    terms: Arc<Terms>,
     posted: Posted,
     /// Those of the terms, with this connection's address.
     facts: NodeFacts,
@@ -81,23 +62,22 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         replies: Arc<Replies>,
         local: SocketAddr,
         tap: Tap,
-        mut posted: Posted,
+        posted: Posted,
         shared: Arc<Shared>,
     ) -> Self {
         let start = now();
-        let terms = Arc::clone(&posted.borrow_and_update());
+        let intake = Intake::new(Arc::clone(&replies), posted.clone(), Arc::clone(&shared));
+        let terms = intake.terms();
         Self {
             reader,
             buffer: BytesMut::new(),
             read_bytes: terms.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
-            inflated: Vec::new(),
             caught_up: start,
             read_at: start,
             held_back_until: start,
-            names: Names::default(),
             replies,
             facts: NodeFacts { address: local, ..terms.facts.clone() },
-            terms,
+            intake,
             posted,
             tap,
             shared,
@@ -131,7 +111,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             } else if used || partial_since.is_none() {
                 partial_since = Some(now());
             }
-            if self.terms.closing {
+            if self.intake.terms().closing {
                 return Ok(());
             }
             tokio::select! {
@@ -149,14 +129,8 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
 
     /// From now on records are read on the terms that were posted last.
     fn take_up(&mut self) {
-        self.terms = Arc::clone(&self.posted.borrow_and_update());
-        self.facts = NodeFacts { address: self.facts.address, ..self.terms.facts.clone() };
-    }
-
-    /// The same, where the terms are known to have changed, or to change any moment.
-    async fn take_up_next(&mut self) {
-        let _ = timeout(POSTED_WITHIN, self.posted.changed()).await;
-        self.take_up();
+        self.intake.take_up();
+        self.facts = NodeFacts { address: self.facts.address, ..self.intake.terms().facts.clone() };
     }
 
     /// Reads once, and takes note when the socket was empty.
@@ -192,7 +166,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
 
     /// Reads grow with what really comes, never by what a header promises: thousands of idle connections stay small.
     fn adapt_read_bytes(&mut self, read: usize) {
-        if self.terms.limits.read_bytes.is_none() {
+        if self.intake.terms().limits.read_bytes.is_none() {
             self.read_bytes = match read {
                 read if read >= self.read_bytes => (self.read_bytes * 2).min(READ_BYTES_MAX),
                 read if read < self.read_bytes / 4 => (self.read_bytes / 2).max(READ_BYTES_MIN),
@@ -212,7 +186,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     async fn take_frames_of(&mut self, buffer: &mut BytesMut) -> Result<bool, ConnectionError> {
         let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let mut any = false;
-        while let Some(frame) = frame::next(buffer, self.terms.limits.frame_bytes_max)? {
+        while let Some(frame) = frame::next(buffer, self.intake.terms().limits.frame_bytes_max)? {
             let bytes = frame.bytes.len();
             self.handle(frame, now_unix_ms).await;
             buffer.advance(bytes);
@@ -223,15 +197,9 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
 
     async fn handle(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
         match frame.kind {
-            Kind::Message => self.message(frame, now_unix_ms).await,
-            Kind::Compressed => {
-                let mut inflated = std::mem::take(&mut self.inflated);
-                match frame::inflate(frame, self.terms.limits.frame_bytes_max, &mut inflated) {
-                    Ok(frame) => self.message(frame, now_unix_ms).await,
-                    Err(error) => self.refuse(&error).await,
-                }
-                if inflated.capacity() <= KEEP_BYTES {
-                    self.inflated = inflated;
+            Kind::Message | Kind::Compressed => {
+                if let Err(code) = self.intake.take(frame, now_unix_ms, self.caught_up).await {
+                    self.answer(code).await;
                 }
             }
             Kind::Info => {
@@ -246,69 +214,6 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
                 self.replies.push_known(answer).await;
             }
         }
-    }
-
-    async fn message(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
-        let body = frame.body();
-        let decoded = match message::decode(body, now_unix_ms) {
-            Ok(decoded) => decoded,
-            Err(error) => return self.refuse(&error).await,
-        };
-        let notification = &decoded.notification;
-        let lag_ms = notification.lut_unix_ms.map(|lut| now_unix_ms.saturating_sub(lut));
-        self.shared.metrics.arrived(frame.bytes.len(), lag_ms.map(Duration::from_millis));
-        for anomaly in decoded.anomalies.iter() {
-            self.shared.metrics.anomaly(anomaly);
-        }
-        if !notification.xdr && !self.terms.limits.accept_client_writes {
-            self.shared.metrics.ended(Ended::Error(Cause::Unauthorized), Duration::ZERO);
-            return self.answer(ResultCode::Forbidden).await;
-        }
-        let deadline = self.deadline(decoded.transaction_ttl_ms);
-        let arrival = Arrival { frame, now_unix_ms, deadline };
-        let mut next = Some(decoded);
-        while let Some(mut decoded) = next.take() {
-            let terms = Arc::clone(&self.terms);
-            let notification = &mut decoded.notification;
-            let delivery = match terms.routes.route(notification.namespace, notification.set) {
-                Route::Skip => return self.skip(deadline).await,
-                Route::To(delivery) => delivery,
-            };
-            let mut names = std::mem::take(&mut self.names);
-            let dispatched = self.dispatch(notification, arrival, &mut names, delivery).await;
-            self.names = names;
-            match dispatched {
-                Dispatched::Done => {}
-                Dispatched::Late => self.take_up_next().await,
-                Dispatched::Never => {
-                    self.take_up();
-                    // Its bins may have been dropped or renamed already.
-                    next = message::decode(body, now_unix_ms).ok();
-                }
-            }
-        }
-    }
-
-    /// By when the record read now must be answered, counted from when it may have been sent.
-    fn deadline(&self, transaction_ttl_ms: u32) -> Instant {
-        let within = match transaction_ttl_ms {
-            0 => ANSWER_WITHIN,
-            ttl_ms => ANSWER_WITHIN.min(Duration::from_millis(ttl_ms.into())),
-        };
-        self.caught_up + within
-    }
-
-    /// Answers a message that cannot be parsed: final, as nothing can be sent.
-    async fn refuse(&mut self, error: &MessageError) {
-        self.shared.metrics.ended(Ended::ParseError, Duration::ZERO);
-        // Every one gets its line: XDR does not ship the record again, so this names what was given up.
-        warn!(
-            namespace = error.namespace().map(|namespace| namespace.escape_ascii().to_string()),
-            digest = error.digest().map(|digest| digest.to_string()),
-            %error,
-            "a message cannot be parsed and is refused for good"
-        );
-        self.answer(error.result_code()).await;
     }
 
     async fn answer(&self, code: ResultCode) {

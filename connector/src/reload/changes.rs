@@ -100,6 +100,8 @@ pub(crate) fn keep_what_needs_restart(running: &Config, new: &mut Config) -> Vec
         )+};
     }
     keep! {
+        "service.protocol" service.protocol,
+        "service.http2-max-concurrent-streams" service.http2_streams_max,
         "service.worker-threads" service.worker_threads,
         "service.remember-partial-success" service.remember_partial_success,
         "logging.file" logging.file,

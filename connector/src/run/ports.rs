@@ -16,7 +16,7 @@ use super::RunError;
 use crate::{
     admin::{Door, Office},
     config::{ServerTls, Service},
-    connection::{Shared, Terms},
+    connection::{Http, Shared, Terms},
     listener::{self, Listener, Reception},
     recorder::Recorder,
     reload::changes,
@@ -29,7 +29,7 @@ pub(super) struct Ports {
     common: Common,
     xdr: Vec<Port<Arc<Terms>>>,
     manage: Vec<Port<Door>>,
-    /// TLS by [`Side`], and the task that follows its files.
+    /// TLS of the service and of its management endpoint, and the tasks that follow their files.
     tls: [Option<(Secured, AbortHandle)>; 2],
     /// One task for each port.
     xdr_tasks: JoinSet<()>,
@@ -43,6 +43,8 @@ pub(super) struct Common {
     pub(super) recorder: Option<Arc<Recorder>>,
     pub(super) shared: Arc<Shared>,
     pub(super) office: Arc<Office>,
+    /// Where senders speak HTTP.
+    pub(super) http: Option<Arc<Http>>,
     /// How often the files of certificates are looked at.
     pub(super) tls_reload: Duration,
 }
@@ -116,7 +118,10 @@ impl Ports {
     pub(super) async fn plan(&self, service: &Service) -> Result<Plan, RunError> {
         let manage = service.manage.as_ref();
         let manage_tls = manage.and_then(|manage| manage.tls.as_ref());
-        let tls = [self.secured(Side::Xdr, service.tls.as_ref())?, self.secured(Side::Manage, manage_tls)?];
+        let tls = [
+            self.secured(0, Side::of(service.protocol), service.tls.as_ref())?,
+            self.secured(1, Side::Manage, manage_tls)?,
+        ];
         let mut xdr = sockets(&service.addresses, &service.ports, false);
         xdr.extend(service.tls.iter().flat_map(|tls| sockets(&tls.addresses, &tls.ports, true)));
         let mut managed: Vec<_> =
@@ -125,9 +130,9 @@ impl Ports {
         Ok(Plan { xdr: opened(&self.xdr, xdr).await?, manage: opened(&self.manage, managed).await?, tls })
     }
 
-    fn secured(&self, side: Side, settings: Option<&ServerTls>) -> Result<Option<Secured>, RunError> {
+    fn secured(&self, position: usize, side: Side, settings: Option<&ServerTls>) -> Result<Option<Secured>, RunError> {
         let Some(settings) = settings else { return Ok(None) };
-        let running = self.tls[side as usize].as_ref().map(|(running, _)| running);
+        let running = self.tls[position].as_ref().map(|(running, _)| running);
         let acceptor = match running {
             Some(running) if running.settings.as_ref() == Some(settings) => Arc::clone(&running.acceptor),
             _ => {
@@ -163,8 +168,9 @@ impl Ports {
             |terms| *terms = Arc::new(Terms { closing: true, ..Terms::clone(terms) }),
             |socket, posted, address, tls| {
                 info!(%address, tls, "listening for XDR");
-                let (recorder, shared) = (common.recorder.clone(), Arc::clone(&common.shared));
-                self.xdr_tasks.spawn(listener::accept(socket, Reception { posted, recorder, shared }));
+                let (recorder, http) = (common.recorder.clone(), common.http.clone());
+                let reception = Reception { posted, recorder, http, shared: Arc::clone(&common.shared) };
+                self.xdr_tasks.spawn(listener::accept(socket, reception));
             },
         );
         follow(

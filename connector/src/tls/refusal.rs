@@ -87,7 +87,9 @@ pub(super) fn of_clear_text(first: u8, side: Side) -> Option<(Refusal, String)> 
         (PROTO, Side::Xdr) => {
             "it speaks clear text to the TLS port; give the source a tls-name, or the clear-text port"
         }
-        (b'A'..=b'Z', Side::Manage) => "it speaks clear-text HTTP to the TLS port; ask with https://",
+        (b'A'..=b'Z', Side::Manage | Side::Http1 | Side::Http2) => {
+            "it speaks clear-text HTTP to the TLS port; ask with https://"
+        }
         (b'A'..=b'Z', Side::Xdr) => "it speaks clear-text HTTP to the TLS port for XDR",
         _ => "it speaks no TLS; is it meant for this port?",
     };

@@ -65,15 +65,14 @@ pub(crate) enum FormatMode {
         #[schemars(extend("x-ours" = true))]
         encoding: AvroEncoding,
     },
-    /// The vendor's default: the message as XDR sent it.
-    #[schemars(extend("x-refused" = NO_XDR))]
+    /// XDR's own message as it came, for a connector with `service.protocol: HTTP_2` or `HTTP_1_1`: the default, as the
+    /// vendor's.
     Xdr {},
     /// A Java class.
     #[schemars(extend("x-refused" = NO_JAVA_FORMAT))]
     Custom {},
 }
 
-pub(crate) const NO_XDR: &str = "format not supported yet; use `json`, `flat-json`, `message-pack` or `avro`";
 pub(crate) const NO_JAVA_FORMAT: &str = "Java classes cannot run in this connector; use `json`, `flat-json`, `message-pack` or `avro` and give the body \
      its own form in the receiver; a `template` format for that is planned";
 

@@ -39,8 +39,9 @@ impl Meaning<'_> {
                 let avro = |schema| Format::Avro { schema, stringify_map_keys, encoding: encoding.into() };
                 (self.schema(schema, schema_file.as_deref(), path).map(avro), place)
             }
-            // The shape refused these modes already.
-            file::Format::Full(FormatMode::Xdr {} | FormatMode::Custom {}) => (None, path.to_owned()),
+            file::Format::Full(FormatMode::Xdr {}) => (Some(Format::Xdr), path.to_owned()),
+            // The shape refused this mode already.
+            file::Format::Full(FormatMode::Custom {}) => (None, path.to_owned()),
         };
         let Some(format) = format else { return JSON };
         if let Err(e) = Encoder::new(format.clone()) {
@@ -59,10 +60,10 @@ impl Meaning<'_> {
                 "needs a `metadata-key`: write `{mode: flat-json, metadata-key: metadata}`".to_owned()
             }
             "avro" => "needs a schema: write `{mode: avro, schema-file: schema.avsc}`".to_owned(),
-            "xdr" => format!("`xdr`: {}", file::NO_XDR),
+            "xdr" => return Some(Format::Xdr),
             "custom" => format!("`custom`: {}", file::NO_JAVA_FORMAT),
             other => {
-                let near = nearest(other, ["json", "flat-json", "message-pack", "avro"]);
+                let near = nearest(other, ["json", "flat-json", "message-pack", "avro", "xdr"]);
                 let hint = near.map_or_else(
                     || "expected `json` or `message-pack`, or a section with `mode`".to_owned(),
                     |near| format!("did you mean `{near}`?"),

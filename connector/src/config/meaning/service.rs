@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use super::Meaning;
 use crate::config::{
-    Manage, PortConfig, Service,
+    Incoming, Manage, PortConfig, Service,
     file::{self, OneOrMany},
     problem::{join, shorten},
 };
@@ -145,9 +145,13 @@ impl Meaning<'_> {
 
 const DEFAULT_PORT: u16 = 8080;
 
+/// The vendor has no limit; here a peer gets none but by its connections.
+const HTTP2_STREAMS: u32 = 1000;
+
 impl From<file::Service> for Service {
     fn from(file: file::Service) -> Self {
         Self {
+            protocol: file.protocol.into(),
             ports: file.port.map_or_else(|| vec![DEFAULT_PORT], OneOrMany::into_vec),
             tls: None,
             addresses: file.address.into_vec(),
@@ -158,6 +162,11 @@ impl From<file::Service> for Service {
             ack_buffering: file.enable_tcp_xdr_ack_buffering,
             receive_buffer_bytes: file.socket_receive_buffer_bytes,
             worker_threads: file.worker_threads,
+            http2_streams_max: file
+                .http2_max_concurrent_streams
+                .and_then(|streams| u32::try_from(streams).ok())
+                .filter(|streams| *streams > 0)
+                .unwrap_or(HTTP2_STREAMS),
             manage: file.manage.map(|manage| Manage {
                 ports: manage.port.map_or_else(Vec::new, OneOrMany::into_vec),
                 addresses: manage.address.into_vec(),
@@ -166,6 +175,16 @@ impl From<file::Service> for Service {
             shutdown_grace: Duration::from_millis(file.shutdown_grace_period),
             accept_client_writes: file.accept_client_writes,
             remember_partial_success: file.remember_partial_success,
+        }
+    }
+}
+
+impl From<file::Incoming> for Incoming {
+    fn from(file: file::Incoming) -> Self {
+        match file {
+            file::Incoming::Tcp => Self::Tcp,
+            file::Incoming::Http1 => Self::Http1,
+            file::Incoming::Http2 => Self::Http2,
         }
     }
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use adapters::{TargetConfig, aws_lambda::PayloadShape};
 
 use super::Meaning;
-use crate::config::{AvroEncoding, BatchBody, Config, Effective, Format, Scope, problem::join};
+use crate::config::{
+    AvroEncoding, BatchBody, Batching, BinTransforms, Config, Effective, Format, Scope, problem::join,
+};
 use crate::cost;
+use crate::encode::{XDR_ALONE, XDR_WHOLE};
 
 impl Meaning<'_> {
     /// Looks at every kind of record that the configuration tells apart.
@@ -21,7 +24,13 @@ impl Meaning<'_> {
                 continue;
             }
             routed = true;
-            let problem = no_format(config, scope, &effective)
+            if let Some((path, message)) = default_format(config, scope, &effective)
+                && told.insert(path.clone())
+            {
+                self.warn(&path, message);
+            }
+            let effective = Effective { format: Some(effective.format.unwrap_or(&Format::Xdr)), ..effective };
+            let problem = unfit_xdr(config, scope, &effective)
                 .or_else(|| unfit_body(config, scope, &effective))
                 .or_else(|| no_json(config, scope, &effective));
             if let Some((path, message)) = problem
@@ -65,15 +74,35 @@ impl Meaning<'_> {
     }
 }
 
-/// Where records are routed, and that it takes a format.
-fn no_format(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Option<(String, String)> {
+/// Where records are routed without a format, and what that means: few want it who come from elsewhere.
+fn default_format(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Option<(String, String)> {
     if effective.format.is_some() {
         return None;
     }
     let path = config.section_path(scope, "routing", |sections| sections.routing.is_some())?;
-    let message = "no `format` applies to these records, and the vendor's default (`xdr`) is not supported yet; add \
-                   `format: {mode: json}`";
+    let message = "no `format` applies to these records, so that they go as XDR's own messages (`xdr`, the vendor's \
+                   default), which other connectors read; for JSON add `format: {mode: json}`, or write `format: xdr`";
     Some((path, message.to_owned()))
+}
+
+/// Where something else is wanted of messages than that they are passed on, one by one.
+fn unfit_xdr(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Option<(String, String)> {
+    if effective.format != Some(&Format::Xdr) {
+        return None;
+    }
+    let changes = |bins: &BinTransforms| *bins != BinTransforms::default();
+    if effective.bin_transforms.is_some_and(changes) {
+        let path =
+            config.section_path(scope, "bin-transforms", |sections| sections.bin_transforms.is_some())?;
+        let message =
+            format!("the format of {scope} is xdr: {XDR_WHOLE}; remove it, or choose another format");
+        return Some((path, message));
+    }
+    let several = |batching: &&Batching| batching.enabled && batching.max_records.get() > 1;
+    effective.batching.filter(several)?;
+    let path = config.section_path(scope, "batching", |sections| sections.batching.is_some())?;
+    let message = format!("the format of {scope} is xdr: {XDR_ALONE}; remove it, or choose another format");
+    Some((path, message))
 }
 
 /// Where records are batched in a body that their format does not go into, and why.
@@ -105,6 +134,7 @@ fn no_json(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Opti
     let what = match (effective.format?, several.and_then(|batching| batching.body)) {
         (Format::MessagePack, _) => "message-pack",
         (Format::Avro { .. }, _) => "avro",
+        (Format::Xdr, _) => "xdr messages",
         (_, Some(BatchBody::Ndjson)) => "lines (`body: ndjson`)",
         (_, Some(BatchBody::Concatenated)) => "several texts in a row (`body: concatenated`)",
         _ => return None,

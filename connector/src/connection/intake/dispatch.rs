@@ -8,7 +8,7 @@ use std::{
 use adapters::Outcome;
 use bytes::Bytes;
 
-use super::ReadHalf;
+use super::Intake;
 use crate::{
     connection::now,
     dead_letter::Original,
@@ -33,6 +33,8 @@ pub(super) struct Arrival<'a> {
     pub(super) frame: Frame<'a>,
     pub(super) now_unix_ms: u64,
     pub(super) deadline: Instant,
+    /// It was sent after this.
+    pub(super) caught_up: Instant,
 }
 
 /// How far a record came.
@@ -46,7 +48,7 @@ pub(super) enum Dispatched {
     Never,
 }
 
-impl<R> ReadHalf<R> {
+impl Intake {
     /// Acknowledges a record that goes nowhere.
     pub(super) async fn skip(&mut self, deadline: Instant) {
         self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
@@ -75,7 +77,7 @@ impl<R> ReadHalf<R> {
         }
         let encoder = &delivery.encoder;
         let mut piece = Vec::with_capacity(512);
-        let encoded = encoder.encode(notification, &mut piece);
+        let encoded = encoder.write(notification, arrival.frame.bytes, &mut piece);
         if encoder.hides_a_bin(notification) {
             self.shared.metrics.anomaly("bin-hidden-by-metadata");
         }
@@ -94,7 +96,7 @@ impl<R> ReadHalf<R> {
         }
         let arrived = now();
         let piece = if encoded.is_ok() { Bytes::from(piece) } else { Bytes::new() };
-        let patience = self.caught_up + PATIENCE;
+        let patience = arrival.caught_up + PATIENCE;
         let tickets = self.replies.push_record(arrived, arrival.deadline, bytes, destinations.len());
         let shipment = self.shipment(record, notification, arrival.frame, delivery, destinations);
         let (mut stale, mut held, mut dispatched) = (true, false, Dispatched::Done);
