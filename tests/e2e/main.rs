@@ -4,6 +4,7 @@
 mod aws;
 mod balancer;
 mod client;
+mod commands;
 mod consumers;
 mod documents;
 mod envoy;
