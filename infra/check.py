@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from checks import tools  # noqa: E402
 from checks.outcome import Failed, Skipped  # noqa: E402
 
-CHECKS = ("itself", "alerts", "dashboard", "service", "chart", "compose", "image", "packages", "lifecycle", "boot")
+CHECKS = ("itself", "alerts", "dashboard", "service", "chart", "compose", "packages", "image", "lifecycle", "boot")
 
 
 def main():

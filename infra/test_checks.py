@@ -14,7 +14,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from checks import alerts, chart, compose, dashboard, image, packages, service, tools  # noqa: E402
+from checks import alerts, chart, compose, dashboard, image, lifecycle, packages, service, tools  # noqa: E402
 from checks.outcome import INFRA, Failed, Skipped, run  # noqa: E402
 
 
@@ -127,6 +127,11 @@ class Chart(Broken):
         self.edit("helm/esp-connector/values.yaml", "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false")
         self.check("may too much")
 
+    def test_a_page_whose_command_does_not_render(self):
+        (self.folder / "README.md").write_text("helm install orders infra/helm/esp-connector --set replicas=2 --values values.yaml\n" * 2)
+        with mock.patch.object(chart, "PAGES", (self.folder / "README.md",)):
+            self.assert_fails(chart.check_commands, self.folder, says="replicas")
+
     def test_a_volume_with_a_dot(self):
         self.edit("helm/esp-connector/templates/statefulset.yaml", "- name: secret-{{ $index }}", "- name: secret-{{ $secret }}")
         self.check("")
@@ -181,6 +186,11 @@ class Image(Broken):
         text = re.sub(r"RUST_VERSION=[\d.]+", "RUST_VERSION=1.0.0", (INFRA / "docker/Dockerfile").read_text())
         self.assert_fails(image.check_dockerfile, text, says="does not build with Rust")
 
+    def test_other_flags_and_another_list_of_crates(self):
+        text = (INFRA / "docker/Dockerfile").read_text()
+        self.assert_fails(image.check_dockerfile, text.replace("+crt-static", "-crt-static"), says="is not built with")
+        self.assert_fails(image.check_dockerfile, re.sub(r"CYCLONEDX_VERSION=[\d.]+", "CYCLONEDX_VERSION=0.0.1", text), says="SBOM")
+
     def test_a_binary_that_needs_libraries(self):
         self.assert_fails(image.check_static, Path(sys.executable).resolve(), says="is not static")
 
@@ -197,7 +207,7 @@ class Packages(Broken):
                 "components": [{"name": name, "licenses": [{}]} for name in names]}
         file = self.folder / "sbom.json"
         file.write_text(json.dumps(sbom))
-        self.assert_fails(packages.check_sbom, file, says="without checksum")
+        self.assert_fails(image.check_sbom, file, says="without checksum")
 
     def test_a_configuration_that_everybody_may_read(self):
         root = self.folder / "root"
@@ -206,6 +216,23 @@ class Packages(Broken):
             (root / name).touch()
             (root / name).chmod(0o644 if name == packages.CONFIG else mode)
         self.assert_fails(packages.check_files, root, says=f"{packages.CONFIG} has mode 644")
+
+
+class Lifecycle(Broken):
+    def mirror(self, name, text):
+        folder = self.folder / "apt" / "sources.list.d"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+        with mock.patch.object(lifecycle, "codename", lambda: "bookworm"):
+            return lifecycle.mirror(self.folder / "apt")
+
+    def test_the_mirror_is_that_of_debian(self):
+        node = "Types: deb\nURIs: https://deb.nodesource.com/node_20.x\nSuites: nodistro\nComponents: main\n"
+        self.assertEqual(self.mirror("node.sources", node), [])
+        debian = "Types: deb\n# a comment\nURIs: http://deb.debian.org/debian\nSuites: bookworm bookworm-updates\nComponents: main\n"
+        self.assertEqual(self.mirror("off.sources.disabled", debian), [])
+        self.assertEqual(self.mirror("zz.sources", node + "\n" + debian), ["http://deb.debian.org/debian"])
+        self.assertEqual(self.mirror("old.list", "deb [trusted=yes] http://mirror/debian bookworm main\n"), ["http://mirror/debian"])
 
 
 class Outcome(unittest.TestCase):
@@ -218,6 +245,10 @@ class Outcome(unittest.TestCase):
     def test_what_wants_root_is_skipped_for_others(self):
         with mock.patch("os.geteuid", lambda: 1000), self.assertRaisesRegex(Skipped, "not root, as dpkg wants"):
             tools.need_root("dpkg")
+
+    def test_what_wants_namespaces_is_skipped_where_they_are_refused(self):
+        with mock.patch.object(tools, "may_separate", lambda *kinds: False), self.assertRaisesRegex(Skipped, "no net and pid"):
+            tools.need_namespaces("net", "pid")
 
     def test_a_skipped_check_fails_where_ci_is_set(self):
         import check

@@ -19,6 +19,7 @@ def check():
     """Starts, says that it is ready, is watched, restarted when it hangs, stopped in order, and not restarted for nothing."""
     tools.need("systemd-nspawn", "nsenter", "debootstrap")
     tools.need_root("systemd-nspawn")
+    tools.need_namespaces("mount", "pid", "net")
     debs = list(OUT.glob("*.deb"))
     if not debs:
         raise Skipped("no package: python3 infra/packages/build.py makes it")

@@ -1,14 +1,18 @@
 """The Helm chart: rendered by the real helm, each manifest against Kubernetes' own schemas, each configuration by the connector."""
 
 import json
+import re
+import shlex
 import tempfile
 from pathlib import Path
 
 from . import tools
 from .connector import binary
-from .outcome import INFRA, Failed, Skipped, expect, run
+from .outcome import INFRA, TOP, Failed, Skipped, expect, run
 
 CHART = INFRA / "helm" / "esp-connector"
+# Those that show how to install it.
+PAGES = (TOP / "docs" / "deployment.md", INFRA / "README.md")
 
 # The oldest that the chart names, and the newest that is known.
 KUBERNETES = ("1.27", "1.37")
@@ -66,8 +70,22 @@ def check(chart=CHART):
             file.write_text(values)
             said = render(file, chart, status=1)
             expect(reason in said, f"{values!r} is refused without {reason!r}:\n{said}")
+        shown = check_commands(Path(folder))
         run(helm, "package", chart, "--destination", folder, env=tools.helm_environment())
-    return f"{len(cases)} values files, {count} manifests, {len(REFUSED)} refusals, Kubernetes {' and '.join(KUBERNETES)}"
+    return f"{shown} commands of the pages, {len(cases)} values files, {count} manifests, {len(REFUSED)} refusals, Kubernetes {' and '.join(KUBERNETES)}"
+
+
+def check_commands(folder):
+    """The `helm install` that the pages show renders, with a values file that the vendor's chart takes."""
+    (folder / "values.yaml").write_text((CHART / "ci" / "vendor.yaml").read_text())
+    shown = 0
+    for page in PAGES:
+        for command in re.findall(r"^helm install (.+)$", page.read_text(), re.MULTILINE):
+            words = shlex.split(command.replace(" infra/", f" {INFRA}/"))
+            run(tools.helm(), "template", *words, cwd=folder, env=tools.helm_environment())
+            shown += 1
+    expect(shown >= 2, f"{shown} commands with helm were found")
+    return shown
 
 
 def check_manifest(manifest):

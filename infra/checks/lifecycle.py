@@ -21,6 +21,7 @@ def check():
     if not debs:
         raise Skipped("no package: python3 infra/packages/build.py makes it")
     tools.need_root("dpkg")
+    tools.need_namespaces("mount", "pid")
     base = debian()
     with tempfile.TemporaryDirectory(prefix="esp-connector-", dir=tools.TARGET) as name:
         root = Path(name) / "root"
@@ -51,13 +52,17 @@ def codename():
     return match and match.group(1)
 
 
-def mirror():
-    """Where this machine's apt gets its packages, if that can be read off."""
-    places = [*Path("/etc/apt").glob("sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
-    for place in places:
-        match = re.search(r"(?:^deb (?:\[[^]]*\] )?|^URIs: )(\S+)", place.read_text(), re.MULTILINE)
-        if match:
-            return [match.group(1)]
+def mirror(apt=Path("/etc/apt")):
+    """Where this machine's apt gets this release of Debian from, if that can be read off."""
+    release = re.escape(codename() or "stable")
+    # Either of apt's two notations. What ends otherwise, apt does not read.
+    notations = ((rf"^deb (?:\[[^]]*\] )?(\S+) {release} ", [apt / "sources.list", *sorted(apt.glob("sources.list.d/*.list"))]),
+                 (rf"^URIs: (\S+).*\n(?:\S.*\n)*?Suites: (?:.* )?{release}(?: |$)", sorted(apt.glob("sources.list.d/*.sources"))))
+    for pattern, places in notations:
+        for place in filter(Path.exists, places):
+            match = re.search(pattern, place.read_text(), re.MULTILINE)
+            if match:
+                return [match.group(1)]
     return []
 
 

@@ -1,6 +1,5 @@
 """The .deb and the .rpm: built, looked through, unpacked into roots of their own and started there as the service's user."""
 
-import json
 import re
 import shutil
 import sys
@@ -9,11 +8,12 @@ from pathlib import Path
 
 from . import tools
 from .connector import STATIC
-from .image import BUILD, check_static
+from .image import BUILD, check_sbom, check_static
 from .outcome import INFRA, TOP, Skipped, expect, run
 
 OUT = TOP / "target" / "packages"
 CONFIG = "etc/esp-connector/esp-connector.yml"
+SBOM = "usr/share/doc/esp-connector/esp-connector.cdx.json"
 
 # Of every package: the place, and who may read it besides its owner.
 FILES = {
@@ -27,6 +27,7 @@ FILES = {
     "usr/share/esp-connector/prometheus/alerts.yml": 0o644,
     "usr/share/esp-connector/grafana/esp-connector.json": 0o644,
     "usr/share/doc/esp-connector/configuration.md": 0o644,
+    SBOM: 0o644,
 }
 
 # What lintian says of packages that are made to be installed beside a distribution, not in it.
@@ -34,7 +35,7 @@ LINTIAN_TAGS_ALLOWED = {
     # Static on purpose: one binary for every distribution, and for the image.
     "statically-linked-binary", "embedded-library",
     # No upload to Debian closes a bug there.
-    "no-changelog", "initial-upload-closes-no-bugs", "bogus-mail-host", "malformed-contact", "bogus-mail-host-in-debian-changelog",
+    "no-changelog", "initial-upload-closes-no-bugs",
     # Stripped of what debuggers want, not of the symbols that a backtrace wants.
     "unstripped-binary-or-object", "unstripped-static-library",
 }
@@ -48,7 +49,7 @@ def check():
     tools.need_root("a service that runs as another user")
     run(sys.executable, INFRA / "packages" / "build.py", "--no-build", timeout_s=1800)
     (deb,), (rpm,) = OUT.glob("*.deb"), OUT.glob("*.rpm")
-    seen = [check_deb(deb), check_rpm(rpm), check_pages(), check_sbom(OUT / "esp-connector.cdx.json")]
+    seen = [check_deb(deb), check_rpm(rpm), check_pages()]
     return "; ".join(filter(None, seen))
 
 
@@ -75,7 +76,7 @@ def check_deb(deb):
         run("dpkg-deb", "--extract", deb, root)
         check_files(root)
         expect((root / "usr/share/man/man1/esp-connector.1.gz").exists(), "no manual page")
-        said = start(root)
+        said = f"{start(root)}, {check_sbom(root / SBOM)}"
     if shutil.which("lintian"):
         found = run("lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "none", deb, timeout_s=300)
         bad = [line for line in found.splitlines() if line.startswith("E:") and line.split()[2] not in LINTIAN_TAGS_ALLOWED]
@@ -100,7 +101,7 @@ def check_rpm(rpm):
         run("rpm", "--root", root, "--nodeps", "--noscripts", "--install", rpm)
         check_files(root)
         expect((root / "usr/share/man/man1/esp-connector.1").exists(), "no manual page")
-        said = start(root)
+        said = f"{start(root)}, {check_sbom(root / SBOM)}"
     return f"rpm {rpm.stat().st_size / 1e6:.1f} MB {said}"
 
 
@@ -120,9 +121,10 @@ def start(root):
     line = re.search(r"^esp-connector:[^:]*:(\d+):(\d+):", (root / "etc/passwd").read_text(), re.MULTILINE)
     unit = (root / "usr/lib/systemd/system/esp-connector.service").read_text()
     command = re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE).group(1)
-    said = run("unshare", "--net", sys.executable, "-m", "checks.service_user", root, line.group(1), line.group(2), command,
-               cwd=INFRA, timeout_s=180)
-    return f"({said.strip()})"
+    # Its ports are those that were shipped: in a network of its own nobody else has them.
+    apart = ("unshare", "--net") if tools.may_separate("net") else ()
+    said = run(*apart, sys.executable, "-m", "checks.service_user", root, line.group(1), line.group(2), command, cwd=INFRA, timeout_s=180)
+    return f"({said.strip()}{'' if apart else ', in the network of this machine'})"
 
 
 def check_pages():
@@ -137,17 +139,3 @@ def check_pages():
         if shutil.which(shell):
             run(shell, "-n", OUT / "completions" / script)
     return f"{len(pages)} manual pages"
-
-
-def check_sbom(file):
-    """The list names what is surely in the binary, with licences and checksums."""
-    sbom = json.loads(file.read_text())
-    expect(sbom["bomFormat"] == "CycloneDX" and sbom["metadata"]["component"]["name"] == "esp-connector", "not a list of ours")
-    crates = {component["name"]: component for component in sbom["components"]}
-    for crate in ("rustls", "aws-lc-sys", "tokio", "adapters"):
-        expect(crate in crates, f"the SBOM does not name {crate}")
-    expect("proptest" not in crates, "the SBOM names crates of the tests")
-    foreign = [crate for crate in crates.values() if crate["name"] != "adapters"]
-    bare = [crate["name"] for crate in foreign if not crate.get("hashes") or not crate.get("licenses")]
-    expect(not bare, f"without checksum or licence: {bare}")
-    return f"SBOM of {len(crates)} crates"

@@ -60,6 +60,18 @@ def need_root(what):
         raise Skipped(f"not root, as {what} wants")
 
 
+def may_separate(*kinds):
+    """Whether this machine lets root have namespaces of its own, which many containers do not."""
+    options = [f"--{kind}" for kind in kinds]
+    return subprocess.run(["unshare", *options, "--fork", "true"], capture_output=True).returncode == 0
+
+
+def need_namespaces(*kinds):
+    """Skips where these cannot be had."""
+    if not may_separate(*kinds):
+        raise Skipped(f"this machine allows no {' and '.join(kinds)} namespaces of its own, as in a container without CAP_SYS_ADMIN")
+
+
 def helm():
     """Path of helm: the machine's own, or the one in the npm package."""
     own = shutil.which("helm")
@@ -95,8 +107,15 @@ def cargo_tool(name):
     if not binary.exists():
         need("cargo")
         print(f"building {name} {CARGO_TOOLS[name]}", flush=True)
-        # Built soon rather than fast: each is run once.
-        quick = {"OPT_LEVEL": "1", "LTO": "off", "CODEGEN_UNITS": "16", "DEBUG": "0"}
-        run("cargo", "install", "--quiet", "--locked", "--root", TOOLS, f"{name}@{CARGO_TOOLS[name]}", timeout_s=1800,
-            env={f"CARGO_PROFILE_RELEASE_{key}": value for key, value in quick.items()})
+        # Built soon rather than fast: each is run once. They share what several of them need.
+        quick = {"OPT_LEVEL": "0", "LTO": "off", "CODEGEN_UNITS": "16", "DEBUG": "0"}
+        run("cargo", "install", "--quiet", "--locked", "--root", TOOLS, "--target-dir", TOOLS / "build", f"{name}@{CARGO_TOOLS[name]}",
+            timeout_s=1800, env={f"CARGO_PROFILE_RELEASE_{key}": value for key, value in quick.items()})
     return binary
+
+
+def sbom(triple, file):
+    """Writes the list of what the connector for `triple` is built from."""
+    tool = cargo_tool("cargo-cyclonedx")
+    run(INFRA / "packages" / "sbom.sh", triple, file, env={"PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}, timeout_s=300)
+    return file

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Lays out the whole file system of the image: one static binary and what it reads. The same for `docker build` and for
+# Lays out the whole file system of the image: one static binary, the list of what it is built from, and what it reads. The same for `docker build` and for
 # infra/check.py, which runs it where no image can be pulled.
 #
-#     rootfs.sh BINARY DESTINATION [CA_BUNDLE]
+#     rootfs.sh BINARY SBOM DESTINATION [CA_BUNDLE]
 set -eu
 
-binary=$1 root=$2 authorities=${3:-/etc/ssl/certs/ca-certificates.crt}
+binary=$1 sbom=$2 root=$3 authorities=${4:-/etc/ssl/certs/ca-certificates.crt}
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
 mkdir -p "$root"
@@ -13,6 +13,7 @@ install -D -m 0755 "$binary" "$root/usr/bin/esp-connector"
 install -D -m 0644 "$authorities" "$root/etc/ssl/certs/ca-certificates.crt"
 install -D -m 0644 "$top/infra/packages/esp-connector.yml" "$root/etc/esp-connector/esp-connector.yml"
 install -D -m 0644 "$top/LICENSE" "$root/usr/share/doc/esp-connector/LICENSE"
+install -D -m 0644 "$sbom" "$root/usr/share/doc/esp-connector/esp-connector.cdx.json"
 # A number is enough to run as; a name reads better in `ps`.
 printf 'root:x:0:0::/:/none\nesp-connector:x:65532:65532::/var/lib/esp-connector:/none\n' >"$root/etc/passwd"
 printf 'root:x:0:\nesp-connector:x:65532:\n' >"$root/etc/group"

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Builds the .deb and the .rpm from one static binary, and a list of what is in it (SBOM, CycloneDX).
+"""Builds the .deb and the .rpm from one static binary, with a list of what is in it (SBOM, CycloneDX).
 
     python3 infra/packages/build.py            build the binary too
     python3 infra/packages/build.py --no-build take the one that is there
+    python3 infra/packages/build.py --no-packages, the binary alone
+    python3 infra/packages/build.py --maintainer "NAME <ADDRESS>", for packages that others get
 
 The results are in target/packages/. Needs cargo-deb, cargo-generate-rpm and cargo-cyclonedx, which it builds once below target/tools.
 """
@@ -18,17 +20,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from checks import tools  # noqa: E402
 from checks.connector import STATIC  # noqa: E402
+from checks.image import RUSTFLAGS, TRIPLE  # noqa: E402
 from checks.outcome import TOP, Failed, Skipped, run  # noqa: E402
 
-TRIPLE = "x86_64-unknown-linux-gnu"
 # As small as it can be; Cargo.toml says how.
 PROFILE = "dist"
 OUT = TOP / "target" / "packages"
+SBOM = "esp-connector.cdx.json"
 
 
 def build_binary():
     """As in infra/docker/Dockerfile: with --target, so that build scripts and macros are not made static."""
-    environment = {**os.environ, "RUSTFLAGS": "-C target-feature=+crt-static"}
+    environment = {**os.environ, "RUSTFLAGS": RUSTFLAGS}
     command = ["cargo", "build", "--profile", PROFILE, "--locked", "-p", "esp-connector", "--target", TRIPLE]
     subprocess.run(command, check=True, cwd=TOP, env=environment)
 
@@ -43,20 +46,7 @@ def write_pages(binary):
         (OUT / "completions" / name).write_text(run(binary, "completions", shell))
 
 
-def sbom():
-    """Every crate that the binary is built from, with version, licence and checksum."""
-    tool = tools.cargo_tool("cargo-cyclonedx")
-    name = "esp-connector.cdx"
-    run(tool, "cyclonedx", "--manifest-path", TOP / "connector" / "Cargo.toml", "--format", "json", "--spec-version", "1.5",
-        "--target", TRIPLE, "--override-filename", name, cwd=TOP, timeout_s=300)
-    # One is written beside each manifest of the workspace.
-    for written in [*TOP.glob(f"*/{name}.json"), *TOP.glob(f"*/*/{name}.json")]:
-        if written.parent.name not in ("connector", "packages"):
-            written.unlink()
-    return (TOP / "connector" / f"{name}.json").replace(OUT / "esp-connector.cdx.json")
-
-
-def packages(binary):
+def packages(binary, maintainer):
     """Both packages from this binary."""
     for old in [*OUT.glob("*.deb"), *OUT.glob("*.rpm")]:
         old.unlink()
@@ -66,7 +56,7 @@ def packages(binary):
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(binary, place)
     run(tools.cargo_tool("cargo-deb"), "deb", "--no-build", "--no-strip", "--locked", "--profile", PROFILE, "--target", TRIPLE, "-p", "esp-connector",
-        "--output", OUT, cwd=TOP, timeout_s=300)
+        "--output", OUT, *(("--maintainer", maintainer) if maintainer else ()), cwd=TOP, timeout_s=300)
     run(tools.cargo_tool("cargo-generate-rpm"), "generate-rpm", "--package", "connector", "--profile", PROFILE, "--target", TRIPLE, "--output", OUT, cwd=TOP,
         timeout_s=300)
     return [*OUT.glob("*.deb"), *OUT.glob("*.rpm")]
@@ -75,11 +65,17 @@ def packages(binary):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--no-build", action="store_true", help="take the static binary that is there")
-    if not arguments.parse_args().no_build:
+    arguments.add_argument("--no-packages", action="store_true", help="build the binary only")
+    arguments.add_argument("--maintainer", metavar="WHO", help="who answers for the packages: NAME <ADDRESS>")
+    chosen = arguments.parse_args()
+    if not chosen.no_build:
         build_binary()
+    if chosen.no_packages:
+        return
     try:
         write_pages(STATIC)
-        for made in [*packages(STATIC), sbom()]:
+        listed = tools.sbom(TRIPLE, OUT / SBOM)
+        for made in [*packages(STATIC, chosen.maintainer), listed]:
             print(f"{made.stat().st_size / 1e6:6.2f} MB  {made.relative_to(TOP)}")
     except (Failed, Skipped) as error:
         sys.exit(str(error))

@@ -130,7 +130,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 }
 
 /// All that is written for readers, in the folders that are not built.
-fn pages() -> Vec<PathBuf> {
+pub(crate) fn pages() -> Vec<PathBuf> {
     fn below(folder: &Path, pages: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

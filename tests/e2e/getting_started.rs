@@ -9,6 +9,9 @@ use std::{
 use e2e::{Process, free_port, repository};
 use tempfile::TempDir;
 
+/// The first command of this page and of README.md.
+const DEMO: &str = "cargo run --release -- demo";
+
 /// What a reader has at hand while going through the page.
 struct Reader {
     folder: TempDir,
@@ -43,7 +46,8 @@ impl Reader {
 
     /// Runs a command to its end, or until it listens; what it printed.
     async fn execute(&mut self, line: &str) -> String {
-        let line = self.with_ports(line);
+        // The same program, which is built already.
+        let line = if line == DEMO { "esp-connector demo".to_owned() } else { self.with_ports(line) };
         let mut words = line.split_whitespace();
         let program = match words.next().unwrap() {
             "esp-connector" => Path::new(env!("CARGO_BIN_EXE_connector-under-test")),
@@ -87,8 +91,7 @@ async fn the_page_works_word_for_word() {
     let ports = ["8901", "8902", "9000"].map(|port| (port, free_port().to_string()));
     let mut reader = Reader { folder: tempfile::tempdir().unwrap(), ports, running: Vec::new() };
     let mut printed = Vec::new();
-    // The first block is the demo, which builds what is built already.
-    for (language, text) in blocks(&page).skip(1) {
+    for (language, text) in blocks(&page) {
         match language {
             "yaml" => reader.write(text),
             "sh" => {
@@ -99,6 +102,7 @@ async fn the_page_works_word_for_word() {
             other => panic!("a block in {other:?}"),
         }
     }
+    assert!(printed[0].contains("lost 0"), "{}", printed[0]);
     assert_eq!(reader.archived(), 1000, "each record is one line");
     let accounts = printed.iter().filter(|printed| printed.starts_with("changes"));
     assert_eq!(accounts.filter(|account| account.contains("unfinished   0")).count(), 2);

@@ -5,6 +5,7 @@ mod aws;
 mod balancer;
 mod chain;
 mod client;
+mod commands;
 mod consumers;
 mod documents;
 mod envoy;

@@ -49,6 +49,11 @@ impl ConnectorProcess {
         self.address
     }
 
+    /// Where it is managed.
+    pub fn manage(&self) -> SocketAddr {
+        self.manage
+    }
+
     /// The folder of its configuration.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -20,7 +20,8 @@ pub(crate) struct Logging {
     #[schemars(range(min = 1, max = 100_000))]
     pub(crate) max_history: usize,
     /// Level of each logger: `root`, `record-parser`, `server`, `com.aerospike.connect`, or one of our module
-    /// paths such as `esp_connector::lane`. Other names load with a warning.
+    /// paths such as `esp_connector::lane`. Other names load with a warning. A released binary says no more at
+    /// `trace` than at `debug`.
     #[serde(default)]
     pub(crate) levels: BTreeMap<String, Level>,
     /// Seconds between statistics lines; 0 turns them off.
