@@ -16,7 +16,7 @@ use adapters::{
 };
 
 use crate::{
-    config::{self, Config, Problem, Problems, ServerTls},
+    config::{self, Config, Incoming, Problem, Problems, ServerTls},
     logging,
 };
 
@@ -91,7 +91,12 @@ fn print(
 
 fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let service = &config.service;
-    let writes = if service.accept_client_writes { "XDR and ordinary clients" } else { "XDR only" };
+    let writes = match (service.protocol, service.accept_client_writes) {
+        (Incoming::Tcp, true) => "XDR and ordinary clients",
+        (Incoming::Tcp, false) => "XDR only",
+        (Incoming::Http1, _) => "other connectors by HTTP/1.1",
+        (Incoming::Http2, _) => "other connectors by HTTP/2 or HTTP/1.1",
+    };
     let mut row = |name: &str, words: String| writeln!(out, "  {name:<12}{words}");
     let mut name = "listens on";
     if !service.ports.is_empty() {
@@ -109,7 +114,7 @@ fn service(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     if let Some(tls) = service.manage.as_ref().and_then(|manage| manage.tls.as_ref()) {
         row(name, format!("{} ({})", sockets(&tls.addresses, &tls.ports), tls_words(tls)))?;
     } else if service.manage.is_none() {
-        row(name, "off".to_owned())?;
+        row(name, if service.protocol == Incoming::Tcp { "off" } else { "on the same ports" }.to_owned())?;
     }
     row(
         "limits",

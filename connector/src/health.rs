@@ -13,7 +13,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::config::{self, Service};
+use crate::config::{self, Incoming, Service};
 
 /// Asks a running connector whether it is well.
 ///
@@ -89,11 +89,14 @@ impl HealthArgs {
 
 /// Where the connector with this `service` can be asked from its own machine.
 fn of_service(service: &Service) -> Result<String, &'static str> {
-    let Some(manage) = &service.manage else {
-        return Err("service.manage is missing: without it there is no management endpoint to ask");
+    let (addresses, ports) = match &service.manage {
+        Some(manage) => (&manage.addresses, &manage.ports),
+        // Health is told where records come in.
+        None if service.protocol != Incoming::Tcp => (&service.addresses, &service.ports),
+        None => return Err("service.manage is missing: without it there is no management endpoint to ask"),
     };
-    match (manage.addresses.first(), manage.ports.first()) {
-        (_, Some(0)) => Err("service.manage.port is 0, any free port: use --url"),
+    match (addresses.first(), ports.first()) {
+        (_, Some(0)) => Err("the port is 0, any free port: use --url"),
         (Some(address), Some(port)) => Ok(match address.trim_matches(['[', ']']) {
             "0.0.0.0" => format!("127.0.0.1:{port}"),
             "::" => format!("[::1]:{port}"),
@@ -158,6 +161,8 @@ mod tests {
             ("manage: {port: 8902, address: '::'}", "[::1]:8902"),
             ("manage: {port: 8902, address: 'fd00::1'}", "[fd00::1]:8902"),
             ("manage: {port: 8902, address: localhost}", "localhost:8902"),
+            ("protocol: HTTP_2, port: 8901", "127.0.0.1:8901"),
+            ("protocol: HTTP_1_1, port: 8901, manage: {port: 8902}", "127.0.0.1:8902"),
         ] {
             assert_eq!(of_service(&service(manage)).as_deref(), Ok(address), "{manage}");
         }

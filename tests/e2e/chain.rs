@@ -1,9 +1,9 @@
 //! A connector behind another one, through a load balancer: what comes out is what comes out without it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use clap::ValueEnum as _;
-use e2e::{Ack, Connector, Nginx, Receiver, WITHIN, XdrClient, delete, get, version, write};
+use e2e::{Ack, Connector, EnvoyBalancer, Nginx, Receiver, WITHIN, XdrClient, delete, get, version, write};
 use esp_connector::simulator::{
     particle::Particle,
     workload::{BinType, Generator, Workload},
@@ -11,6 +11,8 @@ use esp_connector::simulator::{
 use hyper::StatusCode;
 use serde_json::Value;
 use tokio::time::sleep;
+
+use crate::python;
 
 const HTTP_1: &str = "protocol: HTTP_1_1\n    max-connections-per-endpoint: 8";
 const HTTP_2: &str = "protocol: HTTP_2";
@@ -72,6 +74,30 @@ async fn ship(to: SocketAddr, frames: &[Vec<u8>]) {
     xdr.send(&frames.concat()).await.unwrap();
     for _ in frames {
         assert_eq!(xdr.ack().await.unwrap(), Ack::OK);
+    }
+}
+
+/// Ships `frames` until each is done, as XDR does what is refused for now.
+async fn ship_in_the_end(to: SocketAddr, frames: &[Vec<u8>]) {
+    let mut xdr = XdrClient::connect(to).await.unwrap();
+    let mut left: Vec<_> = frames.iter().collect();
+    let started = tokio::time::Instant::now();
+    while !left.is_empty() {
+        assert!(started.elapsed() < WITHIN, "{} are not done", left.len());
+        for frame in &left {
+            xdr.send(frame).await.unwrap();
+        }
+        let mut refused = Vec::new();
+        for frame in left {
+            match xdr.ack().await.unwrap() {
+                Ack::OK => {}
+                ack => {
+                    assert!(ack.is_temporary(), "{ack:?}");
+                    refused.push(frame);
+                }
+            }
+        }
+        left = refused;
     }
 }
 
@@ -175,6 +201,56 @@ async fn what_fails_behind_comes_to_the_front() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_back_that_joins_gets_its_part_and_one_that_leaves_none_through_envoy() {
+    let Some(python) = tokio::task::spawn_blocking(python::with_envoy).await.unwrap() else { return };
+    let receiver = Receiver::start().await;
+    let (leaving, joining) = (back(&receiver, "").await, back(&receiver, "").await);
+    let envoy = EnvoyBalancer::start(&python, &[leaving.address()]).await;
+    let front = front(&envoy.url(), HTTP_2, "").await;
+    let (mut shipped, started) = (0, tokio::time::Instant::now());
+    while requests(&joining, "success").await < 100.0 {
+        assert!(started.elapsed() < WITHIN);
+        if shipped == 200 {
+            envoy.replace(&[leaving.address(), joining.address()]);
+        }
+        let frames: Vec<_> = (shipped..shipped + 100).map(|key| write("orders", key, &[])).collect();
+        ship_in_the_end(front.address(), &frames).await;
+        shipped += 100;
+    }
+    envoy.replace(&[joining.address()]);
+    leaving.stop().await.unwrap();
+    let frames: Vec<_> = (shipped..shipped + 100).map(|key| write("orders", key, &[])).collect();
+    ship_in_the_end(front.address(), &frames).await;
+    let keys: BTreeSet<_> =
+        receiver.confirmed().iter().map(|request| request.json()["key"][3].as_i64().unwrap()).collect();
+    assert_eq!(keys, (0..shipped + 100).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_without_a_balancer_may_speak_mutual_tls() {
+    let Some(chains) = e2e::chains::Chains::new() else { return };
+    chains.issue("back", "subjectAltName=DNS:localhost");
+    chains.issue("front", "subjectAltName=DNS:front.internal");
+    let pair = |name: &str| {
+        let (certificate, key) = (chains.path(&format!("{name}.pem")), chains.path(&format!("{name}.key")));
+        format!("certificate-file: '{}', key-file: '{}'", certificate.display(), key.display())
+    };
+    let ca = format!("ca-file: '{}'", chains.path("ca.pem").display());
+    for protocol in ["HTTP_2", "HTTP_1_1"] {
+        let receiver = Receiver::start().await;
+        let names = "allowed-peer-names: front.internal";
+        let tls = format!("{{port: 0, {ca}, {names}, {}}}", pair("back"));
+        let back = served(&receiver, protocol, &format!(", tls: {tls}")).await;
+        let url = format!("https://localhost:{}/", back.tls_address().port());
+        let settings = format!("protocol: {protocol}\n    tls: {{{ca}, {}}}", pair("front"));
+        let front = front(&url, &settings, "").await;
+        ship(front.address(), &records()).await;
+        assert_eq!(receiver.confirmed().len(), records().len());
+        assert_eq!(requests(&back, "success").await, records().len() as f64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_back_that_stops_costs_no_record() {
     let receiver = Receiver::start().await;
     let backs = [back(&receiver, "").await, back(&receiver, "").await];
@@ -183,13 +259,13 @@ async fn a_back_that_stops_costs_no_record() {
     let frames: Vec<_> = (0..3_000).map(|key| write("orders", key, &[])).collect();
     let shipping = tokio::spawn({
         let front = front.address();
-        async move { ship(front, &frames).await }
+        async move { ship_in_the_end(front, &frames).await }
     });
     receiver.arrived(1_000).await;
     let [leaving, staying] = backs;
     leaving.stop().await.unwrap();
     shipping.await.unwrap();
-    let keys: std::collections::BTreeSet<_> =
+    let keys: BTreeSet<_> =
         receiver.confirmed().iter().map(|request| request.json()["key"][3].as_i64().unwrap()).collect();
     assert_eq!(keys.len(), 3_000);
     staying.stop().await.unwrap();
@@ -198,7 +274,7 @@ async fn a_back_that_stops_costs_no_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_without_room_is_answered_at_once_and_others_when_they_are_delivered() {
     let receiver = Receiver::held().await;
-    let back = narrow(&receiver, ", max-concurrent-records: 1").await;
+    let back = served(&receiver, "HTTP_1_1", ", max-concurrent-records: 1").await;
     let (address, first) = (back.address(), write("orders", 1, &[]));
     let waiting = tokio::spawn(async move { post(address, &[], first).await });
     receiver.arrived(1).await;
@@ -212,7 +288,7 @@ async fn a_record_without_room_is_answered_at_once_and_others_when_they_are_deli
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_is_late_is_answered_and_one_that_nobody_waits_for_is_forgotten() {
     let receiver = Receiver::held().await;
-    let back = narrow(&receiver, "").await;
+    let back = served(&receiver, "HTTP_1_1", "").await;
     let address = back.address();
     // It says itself that nobody waits for longer than 200 ms.
     let mut urgent = write("orders", 1, &[]);
@@ -230,8 +306,8 @@ async fn a_record_that_is_late_is_answered_and_one_that_nobody_waits_for_is_forg
     assert_eq!(requests(&back, "error").await, 1.0);
 }
 
-/// A back of which a test wants to see the end of its room.
-async fn narrow(receiver: &Receiver, service: &str) -> Connector {
+/// A back with more settings of its service.
+async fn served(receiver: &Receiver, protocol: &str, service: &str) -> Connector {
     let url = receiver.url("/");
     let receiver = format!(
         "{{urls: ['{url}'], protocol: HTTP_1_1, call-timeout: 7000, max-connections-per-endpoint: 4}}"
@@ -239,7 +315,7 @@ async fn narrow(receiver: &Receiver, service: &str) -> Connector {
     let yaml = format!(
         "destinations: {{receiver: {receiver}}}\n{JSON}\nrouting: {{mode: static, destination: receiver}}"
     );
-    Connector::serving(&format!(", protocol: HTTP_1_1{service}"), &yaml).await
+    Connector::serving(&format!(", protocol: {protocol}{service}"), &yaml).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

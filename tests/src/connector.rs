@@ -11,6 +11,7 @@ use crate::{WITHIN, repository};
 #[derive(Debug)]
 pub struct Connector {
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), RunError>>,
 }
@@ -28,6 +29,7 @@ impl Connector {
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         let listeners = run::bind(&loaded.config.service).await.unwrap();
         let address = listeners.xdr[0].local_addr().unwrap();
+        let tls_address = listeners.xdr.get(1).map(|listener| listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let targets = loaded.targets().expect("targets that can be built");
         let running = tokio::spawn(run::run(loaded.config, targets, listeners, Options::default(), async {
@@ -36,12 +38,17 @@ impl Connector {
                 std::future::pending::<()>().await;
             }
         }));
-        Self { address, stop, running }
+        Self { address, tls_address, stop, running }
     }
 
     /// Where it listens for XDR.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for TLS.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls_address.expect("a service with TLS")
     }
 
     /// Stops it as SIGTERM would, and waits for the end.

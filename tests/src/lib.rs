@@ -19,6 +19,7 @@ pub mod chains;
 mod connector;
 mod connector_process;
 mod envoy;
+mod envoy_balancer;
 pub mod fixtures;
 mod metadata;
 mod ministack;
@@ -34,6 +35,7 @@ pub use self::{
     connector::Connector,
     connector_process::ConnectorProcess,
     envoy::{Envoy, Trouble},
+    envoy_balancer::EnvoyBalancer,
     metadata::{Metadata, Sessions},
     ministack::{Cloud, MiniStack},
     nginx::Nginx,
