@@ -53,6 +53,7 @@ ORDERED = "record-ordering: {enable: true}"
 # Few records with many versions, and older versions that come again.
 VERSIONS = ["--keys", "50000", "--hot-keys", "0.2", "--stale-share", "0.1", "--deletes", "0.2",
             "--key-types", "integer,string,blob", "--ordered"]
+VERSIONS_ALONE = ["--keys", "50000", "--hot-keys", "0.2", "--deletes", "0.2", "--ordered"]
 EVERY_TYPE = ["--bins", "14", "--key-types", "integer,string,blob", "--deletes", "0.1", "--compress", "0.2", "--sets", "demo,orders,",
               "--types", "integer,double,string,blob,java-blob,boolean,list,ordered-list,map,ordered-map,key-value-map,geojson,hll,deleted"]
 
@@ -84,13 +85,16 @@ class Run:
         self.acked, self.delivered = os.path.join(folder, "acked"), os.path.join(folder, "delivered")
         self.config = os.path.join(folder, "connector.yml")
         with open(self.config, "w") as file:
-            file.write(CONFIG.format(port=self.port, manage=self.manage, http=self.http, protocol=protocol,
-                                     connections=connections, timeout=timeout, format=format, sections=sections))
+            file.write(self.text(protocol, connections, timeout, format=format, sections=sections))
         self.receiver = subprocess.Popen([BINARY, "receive", "--listen", f"127.0.0.1:{self.http}", "--ledger",
                                           self.delivered, "--json", *receive],
                                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         STARTED.append(self.receiver)
         self.start_connector()
+
+    def text(self, protocol="HTTP_1_1", connections=64, timeout=1000, format=FLAT_JSON, sections=""):
+        return CONFIG.format(port=self.port, manage=self.manage, http=self.http, protocol=protocol,
+                             connections=connections, timeout=timeout, format=format, sections=sections)
 
     def start_connector(self):
         self.connector = subprocess.Popen([BINARY, "run", "--config", self.config])
@@ -355,6 +359,35 @@ def chain(name, records=1_300_000):
         return (source.returncode == 0 and account.get("lost") == 0 and account.get("reordered") == 0 and found["back-4"] >= 1 / 6)
 
 
+# What the files of "reload" differ in. The first is that of all scenarios with batches.
+RELOADED = [
+    {},
+    {"protocol": "HTTP_2", "connections": 4},
+    {"sections": "batching: {max-records: 40}\nrecord-ordering: {}", "connections": 32},
+]
+
+
+def reload(name, records=1_000_000, source=(), every=1.0, **setup):
+    """The configuration changes all the time: another protocol and so other connections, other batches, other limits."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(folder, **setup)
+        shipping, files, reloads, slowest = run.source(records, *source), [run.text(**{**setup, **change}) for change in RELOADED], 0, 0.0
+        while shipping.poll() is None:
+            began = time.monotonic()
+            reloads += 1
+            with open(run.config, "w") as file:
+                file.write(files[reloads % len(files)])
+            url = f"http://127.0.0.1:{run.manage}/manage/rest/v1/reload"
+            with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
+                if json.load(answer)["changes"]["destinations"]["changed"] != ["receiver"]:
+                    raise SystemExit(f"{name}: a reload changed nothing")
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(max(0.0, began + every - time.monotonic()))
+        report, code = run.finish(shipping)
+        good = show(name, run, report, code, extra=f", reloaded {reloads} times, the slowest took {slowest * 1000:.0f} ms")
+        return good and report["account"]["reordered"] == 0
+
+
 SCENARIOS = {
     "chain": lambda: chain("chain"),
     "http1": lambda: plain("HTTP/1.1, 64 connections"),
@@ -381,6 +414,9 @@ SCENARIOS = {
     "every-type": lambda: plain("every type of bin and key, message-pack in batches", records=300_000, source=EVERY_TYPE,
                                 sections=BATCHES, format=MESSAGE_PACK),
     "killed": lambda: killed("killed and restarted"),
+    # Beside each other: what a reload every second costs.
+    "not-reloaded": lambda: plain("versions of 50,000 records in batches of 100", source=VERSIONS_ALONE, sections=BATCHES),
+    "reload": lambda: reload("the same, reloaded every second", source=VERSIONS_ALONE, sections=BATCHES),
     "overload": lambda: overload("overload"),
 }
 

@@ -34,6 +34,15 @@ pub struct BindError {
     source: io::Error,
 }
 
+impl BindError {
+    /// The same, where the port is one of our own at another address.
+    pub(crate) fn of_an_open_port(self) -> Self {
+        let more = "this connector listens on that port at another address, which only a restart changes";
+        let source = io::Error::new(self.source.kind(), format!("{}; {more}", self.source));
+        Self { source, ..self }
+    }
+}
+
 /// A bound socket, and what its connections speak.
 #[derive(Debug)]
 pub struct Listener {

@@ -259,7 +259,7 @@ impl Made {
 }
 
 /// Batch policies that one configuration hands on to the next.
-const BATCHING_KEPT_MAX: usize = 1024;
+const BATCHING_KEPT_MAX: usize = 256;
 
 impl Builder<'_> {
     /// `base` are the port's and the root's sections, `layers` the port's own namespaces and the global ones; in both

@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 52] = [
+const PURE: [&str; 53] = [
     "adapters/src/aws_http/address.rs",
     "adapters/src/aws_http/refusal.rs",
     "adapters/src/file/lines.rs",
@@ -40,6 +40,7 @@ const PURE: [&str; 52] = [
     "connector/src/lane/turns.rs",
     "connector/src/notification.rs",
     "connector/src/recording.rs",
+    "connector/src/reload/changes.rs",
     "connector/src/retry.rs",
     "connector/src/route.rs",
     "connector/src/simulator/encode",

@@ -194,3 +194,6 @@ impl Fleet {
         self.lives.shutdown().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -257,6 +257,7 @@ async fn opened<T>(
     open: &[Port<T>],
     wanted: Vec<((String, u16), bool)>,
 ) -> Result<Vec<Planned>, listener::BindError> {
+    let ours: Vec<u16> = open.iter().map(|port| port.address.port()).collect();
     let mut open: Vec<_> = open.iter().filter_map(|port| port.configured.as_ref()).collect();
     let mut planned = Vec::new();
     for (configured, secured) in wanted {
@@ -267,7 +268,9 @@ async fn opened<T>(
             }
             None => {
                 let (address, port) = &configured;
-                let bound = listener::bind(std::slice::from_ref(address), &[*port], None).await?;
+                let bound = listener::bind(std::slice::from_ref(address), &[*port], None).await;
+                let bound = bound
+                    .map_err(|error| if ours.contains(port) { error.of_an_open_port() } else { error })?;
                 bound.into_iter().next().map(|listener| listener.socket)
             }
         };

@@ -120,8 +120,17 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends SIGHUP.
+    pub fn hangup(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
         // The shell's own kill: there need not be one on the disk.
-        let status = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.id)).status().unwrap();
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.id)).status().unwrap();
         assert!(status.success());
     }
 
@@ -164,6 +173,11 @@ fn gather(from: impl Read + Send + 'static, to: Arc<watch::Sender<String>>) {
             line.clear();
         }
     });
+}
+
+/// A port on loopback that was free a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Status and everything else of the answer to a GET.

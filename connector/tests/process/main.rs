@@ -8,6 +8,7 @@ mod harness;
 mod health;
 mod logs;
 mod recording;
+mod reload;
 mod secrets;
 mod sections;
 mod service_manager;

@@ -97,3 +97,29 @@ async fn one_that_does_not_listen_ends_nothing() {
     process.terminate();
     assert_eq!(process.end().await.code(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_hears_of_a_reload_and_of_its_end() {
+    let socket = Socket::new();
+    let mut process = socket.start(&socket.path(), None);
+    assert!(socket.told().contains("READY=1"));
+    for (config, status) in [(Some("servce: {}"), "wrong"), (None, "takes records")] {
+        let good = std::fs::read_to_string(socket.folder.config()).unwrap();
+        if let Some(config) = config {
+            std::fs::write(socket.folder.config(), config).unwrap();
+        }
+        process.hangup();
+        let reloading = socket.told();
+        assert!(reloading.lines().any(|line| line == "RELOADING=1"), "{reloading}");
+        // What `Type=notify-reload` needs to know that this answers its signal.
+        let since = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        assert!(since.is_some_and(|since| since.parse::<u64>().is_ok()), "{reloading}");
+        let ready = socket.told();
+        assert!(ready.lines().any(|line| line == "READY=1"), "{ready}");
+        assert!(ready.contains(status), "{ready}");
+        std::fs::write(socket.folder.config(), good).unwrap();
+    }
+    process.terminate();
+    assert!(socket.told().contains("STOPPING=1"));
+    assert_eq!(process.end().await.code(), Some(0));
+}

@@ -289,7 +289,7 @@ impl Setup {
         }));
         let serve =
             connection::serve(reader, writer, [local, peer], Tap::default(), posted, Arc::clone(&shared));
-        Peer { stream: ours, served: tokio::spawn(serve), shared, lanes, post, tasks }
+        Peer { stream: ours, served: tokio::spawn(serve), shared, lanes, post, tasks, config }
     }
 }
 
@@ -300,6 +300,7 @@ pub struct Peer {
     pub shared: Arc<Shared>,
     pub lanes: Arc<[Arc<Lane>]>,
     pub post: watch::Sender<Arc<Terms>>,
+    config: Config,
     pub tasks: JoinSet<()>,
 }
 
@@ -307,6 +308,16 @@ impl Peer {
     /// Closes the port, as the end of the connector does.
     pub fn close(&self) {
         self.post.send_modify(|terms| *terms = Arc::new(Terms { closing: true, ..Terms::clone(terms) }));
+    }
+
+    /// Posts terms with another routing, and the same lanes.
+    pub fn post_routing(&mut self, routing: Routing) {
+        self.config.root.routing = Some(routing);
+        let router = Router::new(&self.config, Instant::now().into_std()).unwrap();
+        self.post.send_modify(|terms| {
+            let routes = router.for_port(8901);
+            *terms = Arc::new(Terms { number: terms.number + 1, routes, ..Terms::clone(terms) });
+        });
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {

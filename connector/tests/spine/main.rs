@@ -14,4 +14,5 @@ mod overload;
 mod partial;
 mod partial_success;
 mod poison;
+mod terms;
 mod throttling;
