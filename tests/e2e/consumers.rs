@@ -1,6 +1,6 @@
 //! The example functions of `lambda-examples`: the library that they read with, and each of them as a real `bootstrap`.
 
-mod archive_to_gcs;
+pub(crate) mod archive_to_gcs;
 mod encrypt_kms;
 mod formats;
 mod fronts;
