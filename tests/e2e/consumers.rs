@@ -6,6 +6,7 @@ mod formats;
 mod fronts;
 mod persist_state;
 mod stage;
+pub(crate) mod to_gcs;
 mod to_opensearch;
 mod to_s3;
 mod to_sagemaker;

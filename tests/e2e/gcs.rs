@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
 };
 
 use e2e::{
@@ -12,6 +12,7 @@ use e2e::{
 };
 use reqwest::Url;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// The bucket `archive`. Ends when dropped.
 pub(crate) struct Bucket {
@@ -26,6 +27,34 @@ struct Inside {
     faults: VecDeque<Fault>,
     /// What `Authorization` has to be, where it has to be something.
     authorization: Option<String>,
+    held: Option<Arc<Held>>,
+}
+
+/// Uploads that wait.
+#[derive(Default)]
+pub(crate) struct Held {
+    asked: Notify,
+    released: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Held {
+    /// Once there is one.
+    pub(crate) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Lets all go on.
+    pub(crate) fn release(&self) {
+        *self.released.lock().unwrap() = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        self.asked.notify_one();
+        let released = self.released.lock().unwrap();
+        tokio::task::block_in_place(|| drop(self.changed.wait_while(released, |released| !*released)));
+    }
 }
 
 struct Object {
@@ -46,7 +75,14 @@ impl Bucket {
     pub(crate) async fn start() -> Self {
         let inside = Arc::<Mutex<Inside>>::default();
         let of_service = Arc::clone(&inside);
-        let service = Pretend::answering(move |asked| of_service.lock().unwrap().answer(asked)).await;
+        let service = Pretend::answering(move |asked| {
+            let held = of_service.lock().unwrap().held.clone();
+            if let Some(held) = held {
+                held.wait();
+            }
+            of_service.lock().unwrap().answer(asked)
+        });
+        let service = service.await;
         Self { inside, service }
     }
 
@@ -63,6 +99,13 @@ impl Bucket {
     /// From now on only those are heard who send this in `Authorization`.
     pub(crate) fn hears_only(&self, authorization: &str) {
         self.inside.lock().unwrap().authorization = Some(authorization.to_owned());
+    }
+
+    /// From now on uploads wait for an answer.
+    pub(crate) fn hold(&self) -> Arc<Held> {
+        let held = Arc::<Held>::default();
+        self.inside.lock().unwrap().held = Some(Arc::clone(&held));
+        held
     }
 
     /// How many uploads were asked for.

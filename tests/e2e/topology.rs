@@ -46,17 +46,19 @@ pub(crate) enum EndsIn {
 impl Topology {
     /// With the program `bootstrap` for its function, or else one that only shows who may do what. `None`, and a printed reason,
     /// where the plan or the packages cannot be had.
-    pub(crate) async fn new(example: &'static str, bootstrap: Option<&str>) -> Option<Self> {
+    pub(crate) async fn new(example: &'static str, bootstrap: Option<&'static str>) -> Option<Self> {
         let python = tokio::task::spawn_blocking(python::with_ministack).await.unwrap()?;
         let plan = tokio::task::spawn_blocking(move || plan(example)).await.unwrap()?;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plan.json");
         fs::write(&path, plan).unwrap();
         let stack = MiniStack::start(&python, 20).await;
-        let setup: Vec<_> = ["setup"].into_iter().chain(bootstrap).collect();
-        let output = succeeded(&stack, command(&stack, &python, &path, &setup));
+        let mut setup = command(&stack, &python, &path);
+        setup.arg("setup").args(bootstrap);
+        let output = tokio::task::spawn_blocking(move || setup.output().unwrap()).await.unwrap();
+        let output = succeeded(&stack, output);
         let made: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let text = |name: &str| made[name].as_str().map(str::to_owned);
+        let text = |name: &'static str| made[name].as_str().map(str::to_owned);
         let metadata = Metadata::start(Sessions {
             endpoint: stack.endpoint(),
             role: text("role").unwrap(),
@@ -104,15 +106,15 @@ impl Topology {
     }
 
     fn command(&self, arguments: &[&str]) -> Output {
-        command(&self.stack, &self.python, &self.plan, arguments)
+        let mut command = command(&self.stack, &self.python, &self.plan);
+        tokio::task::block_in_place(|| command.args(arguments).output().unwrap())
     }
 }
 
-fn command(stack: &MiniStack, python: &Path, plan: &Path, arguments: &[&str]) -> Output {
-    let script = repository().join("tests/aws/least_privilege.py");
+fn command(stack: &MiniStack, python: &Path, plan: &Path) -> Command {
     let mut command = Command::new(python);
-    command.arg(script).arg(stack.endpoint()).arg(plan).args(arguments);
-    tokio::task::block_in_place(|| command.output().unwrap())
+    command.arg(repository().join("tests/aws/least_privilege.py")).arg(stack.endpoint()).arg(plan);
+    command
 }
 
 fn succeeded(stack: &MiniStack, output: Output) -> Output {
