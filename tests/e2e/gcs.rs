@@ -147,6 +147,10 @@ impl Inside {
         if wanted.is_some_and(|wanted| wanted != generation) {
             return error(412, "conditionNotMet");
         }
+        // To write over an object is to delete it, which that role may not.
+        if generation > 0 {
+            return error(403, "storage.objects.delete");
+        }
         let generation = generation + 1;
         self.objects.insert(name.clone(), Object { generation, content });
         match fault {
