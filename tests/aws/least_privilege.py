@@ -178,6 +178,8 @@ def set_up(plan, bootstrap=None):
     print(json.dumps({
         "role": f"arn:aws:iam::{ACCOUNT}:role/{sends_as['name']}",
         "config": configuration(plan, where),
+        "queue": environment.get("QUEUE_URL"),
+        "bucket": environment.get("BUCKET"),
         "steps": [step for step in steps if not UNPROVEN & set(step)],
         "unproven": [step for step in steps if UNPROVEN & set(step)],
     }))

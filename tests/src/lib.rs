@@ -28,6 +28,7 @@ pub mod poison;
 pub mod pretend;
 mod process;
 mod receiver;
+pub mod records;
 mod shipped;
 mod xdr_client;
 

@@ -4,12 +4,15 @@
 //! What it builds is said in `tests/aws/setup.py`, where also stands what it does differently from AWS.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
 };
 
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use serde_json::Value;
 
 use crate::{Process, free_port, get, repository};
@@ -112,6 +115,32 @@ impl MiniStack {
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), self.printed());
         output.stdout
+    }
+
+    /// For its operator's own clients.
+    pub async fn config(&self) -> SdkConfig {
+        aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(self.endpoint())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await
+    }
+
+    /// The objects in a bucket.
+    pub async fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+        let config = aws_sdk_s3::config::Builder::from(&self.config().await).force_path_style(true).build();
+        let s3 = aws_sdk_s3::Client::from_conf(config);
+        let mut objects = BTreeMap::new();
+        let mut pages = s3.list_objects_v2().bucket(bucket).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for object in page.unwrap().contents.unwrap_or_default() {
+                let key = object.key.unwrap();
+                let content = s3.get_object().bucket(bucket).key(&key).send().await.unwrap();
+                objects.insert(key, content.body.collect().await.unwrap().to_vec());
+            }
+        }
+        objects
     }
 
     /// The bodies of all messages in a queue, visible or not, which stay there.

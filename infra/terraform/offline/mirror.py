@@ -79,7 +79,8 @@ def build(target):
     system = "linux" if sys.platform.startswith("linux") else sys.platform
     machine = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
     mirror = target / "mirror"
-    key = hashlib.sha256(json.dumps([sorted(types), PACKAGES, (HERE / "schema.py").read_text(), (HERE / "provider.py").read_text()]).encode()).hexdigest()
+    # The configuration and the plugins name both folders, which may have been moved.
+    key = hashlib.sha256(json.dumps([str(target), str(HERE), sorted(types), PACKAGES, (HERE / "schema.py").read_text(), (HERE / "provider.py").read_text()]).encode()).hexdigest()
     stamp = target / "mirror.key"
     configuration = target / "terraform.rc"
     if stamp.exists() and stamp.read_text() == key:

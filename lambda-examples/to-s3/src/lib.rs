@@ -1,7 +1,6 @@
 //! An archive in S3. The invariant: the name of an object is a function of its content, and an object is never written twice.
 
 use aws_config::SdkConfig;
-use aws_lc_rs::digest;
 use aws_sdk_s3::{
     Client,
     error::{DisplayErrorContext, ProvideErrorMetadata},
@@ -11,9 +10,10 @@ use notification::{Failure, Notification};
 
 mod avro;
 mod content;
-mod partition;
 
-pub use self::{content::Format, partition::partitions};
+pub use archive::partitions;
+
+pub use self::content::Format;
 
 /// A bucket, and how objects are written into it.
 #[derive(Debug)]
@@ -34,9 +34,8 @@ impl Archive {
     pub async fn put<'n>(&self, records: impl Iterator<Item = &'n Notification>) -> Result<(), Failure> {
         let records: Vec<_> = records.collect();
         let Some(first) = records.first() else { return Ok(()) };
-        let lines = content::lines(&records)?;
-        let name = hex(&digest::digest(&digest::SHA256, &lines).as_ref()[..16]);
-        let key = format!("{}{}{name}{}", self.prefix, partition::folder(first), self.format.extension());
+        let lines = archive::lines(&records)?;
+        let key = format!("{}{}{}", self.prefix, archive::path(first, &lines), self.format.extension());
         let put = self
             .s3
             .put_object()
@@ -51,8 +50,4 @@ impl Archive {
             Err(error) => Err(Failure::retry(format!("S3: {}", DisplayErrorContext(error)))),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

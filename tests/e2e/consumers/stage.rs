@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_lambda::config::Credentials;
+use aws_config::SdkConfig;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+pub(super) use e2e::records::digest;
 use e2e::{ConnectorProcess, MiniStack, repository};
 use esp_connector::simulator::{Settings, Simulation, workload::Workload};
 use notification::{Decoder, Invocation};
@@ -36,12 +36,7 @@ impl Stage {
         command.arg(settings.to_string());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), stack.printed());
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(stack.endpoint())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .load()
-            .await;
+        let config = stack.config().await;
         Some(Self { names: serde_json::from_slice(&output.stdout).unwrap(), stack, config })
     }
 
@@ -76,18 +71,7 @@ impl Stage {
 
     /// The objects in a bucket.
     pub(super) async fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
-        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(true).build();
-        let s3 = aws_sdk_s3::Client::from_conf(config);
-        let mut objects = BTreeMap::new();
-        let mut pages = s3.list_objects_v2().bucket(bucket).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            for object in page.unwrap().contents.unwrap_or_default() {
-                let key = object.key.unwrap();
-                let content = s3.get_object().bucket(bucket).key(&key).send().await.unwrap();
-                objects.insert(key, content.body.collect().await.unwrap().to_vec());
-            }
-        }
-        objects
+        self.stack.objects(bucket).await
     }
 
     /// Ships `records` records through a connector with `format`; what it delivered, as `flat-json`, by digest.
@@ -128,11 +112,6 @@ routing: {{mode: static-multi-destination, destinations: [function, copy]}}
         assert_eq!(delivered.len(), records as usize);
         delivered
     }
-}
-
-/// The digest of a record in `flat-json`.
-pub(super) fn digest(record: &Value) -> String {
-    record["_meta"]["digest"].as_str().unwrap_or_else(|| panic!("no digest in {record}")).to_owned()
 }
 
 /// The event of an example.

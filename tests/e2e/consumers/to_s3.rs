@@ -1,7 +1,8 @@
 //! `to-s3`: what was delivered is in the archive, once for each time it came in another batch.
 
-use std::{collections::BTreeMap, io::Read as _};
+use std::collections::BTreeMap;
 
+use e2e::records::archived;
 use notification::{Decoder, Invocation};
 use serde_json::{Value, json};
 
@@ -18,12 +19,6 @@ async fn stage(format: &str) -> Option<Stage> {
     Stage::new(BOOTSTRAP, settings).await
 }
 
-fn lines(object: &[u8]) -> Vec<Value> {
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(object).read_to_string(&mut text).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_event_of_the_readme_is_archived_once() {
     let Some(stage) = stage("ndjson").await else { return };
@@ -36,7 +31,7 @@ async fn the_event_of_the_readme_is_archived_once() {
     let readme = std::fs::read_to_string(e2e::repository().join("lambda-examples/to-s3/README.md")).unwrap();
     assert!(readme.contains(key), "{key}");
     assert_eq!(
-        Value::from(lines(object)).to_string(),
+        Value::from(archived(object)).to_string(),
         event["body"].as_str().unwrap().parse::<Value>().unwrap().to_string()
     );
 }
@@ -47,7 +42,7 @@ async fn ten_thousand_records() {
     let delivered = stage.ship(10_000, "{mode: message-pack}").await;
     let mut arrived = BTreeMap::new();
     for (key, object) in stage.objects("archive").await {
-        for line in lines(&object) {
+        for line in archived(&object) {
             let about = &line["_meta"];
             let place = format!(
                 "changes/namespace={}/set={}/",

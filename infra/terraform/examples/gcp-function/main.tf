@@ -42,3 +42,13 @@ module "connector" {
   service_account_email = google_service_account.connector.email
   config                = local.config
 }
+
+module "observability" {
+  source = "../../modules/gcp/observability"
+
+  project               = var.project
+  name                  = var.name
+  connector             = module.connector.metrics
+  services              = { archive = module.function.name }
+  notification_channels = var.notification_channels
+}

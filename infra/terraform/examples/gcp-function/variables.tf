@@ -43,6 +43,12 @@ variable "package_bucket" {
   default     = null
 }
 
+variable "notification_channels" {
+  description = "Channels that alarms go to, `projects/PROJECT/notificationChannels/ID`; without one they only show."
+  type        = list(string)
+  default     = []
+}
+
 variable "zip_path" {
   description = "The source of the function: the files of lambda-examples/gcp/archive-to-gcs as a zip."
   type        = string

@@ -20,7 +20,44 @@ locals {
     package_url    = var.package_url
     package_sha256 = var.package_sha256
     stop_timeout   = local.grace_seconds + 20
+    ops_agent      = var.metrics ? yamlencode(local.ops_agent) : ""
   })
+
+  # Of the hundred series those that an alarm looks at: each one costs.
+  metrics = [
+    "aerospike_esp_outbound_requests_lag",
+    "esp_connector_credential_fetch_failures_total",
+    "esp_connector_ended_records_total",
+    "esp_connector_held_records_total",
+    "esp_connector_lane_dead_letters_confirmed_total",
+    "esp_connector_lane_delivered_records_total",
+    "esp_connector_lane_held_records_total",
+    "esp_connector_lane_holding",
+    "esp_connector_ready",
+  ]
+
+  ops_agent = {
+    metrics = {
+      receivers = {
+        esp_connector = {
+          type = "prometheus"
+          config = {
+            scrape_configs = [{
+              job_name        = "esp-connector"
+              scrape_interval = "30s"
+              static_configs  = [{ targets = ["127.0.0.1:${local.manage_port}"], labels = { service = var.name } }]
+              metric_relabel_configs = [{
+                source_labels = ["__name__"]
+                regex         = join("|", local.metrics)
+                action        = "keep"
+              }]
+            }]
+          }
+        }
+      }
+      service = { pipelines = { esp_connector = { receivers = ["esp_connector"] } } }
+    }
+  }
 }
 
 resource "google_storage_bucket_iam_member" "package" {
@@ -29,6 +66,14 @@ resource "google_storage_bucket_iam_member" "package" {
   bucket = var.package_bucket
   role   = "roles/storage.objectViewer"
   member = "serviceAccount:${var.service_account_email}"
+}
+
+resource "google_project_iam_member" "metrics" {
+  count = var.metrics ? 1 : 0
+
+  project = var.project
+  role    = "roles/monitoring.metricWriter"
+  member  = "serviceAccount:${var.service_account_email}"
 }
 
 resource "google_compute_instance_template" "this" {

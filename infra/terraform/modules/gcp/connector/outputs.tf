@@ -12,3 +12,8 @@ output "instance_group" {
   description = "Instance group of the machines."
   value       = google_compute_region_instance_group_manager.this.instance_group
 }
+
+output "metrics" {
+  description = "Which metrics are the connector's, for gcp/observability: their label `service`, and the destinations."
+  value       = { service = var.name, destinations = keys(var.config.destinations) }
+}

@@ -91,6 +91,12 @@ variable "allow_files" {
   default     = false
 }
 
+variable "metrics" {
+  description = "Whether the machines send the connector's metrics to Cloud Monitoring, by the Ops Agent, which they then install; what gcp/observability looks at."
+  type        = bool
+  default     = true
+}
+
 variable "image" {
   description = "Image of the machines: Debian."
   type        = string

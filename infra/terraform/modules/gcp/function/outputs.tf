@@ -1,3 +1,8 @@
+output "name" {
+  description = "Name of the function, and of the Cloud Run service behind it."
+  value       = google_cloudfunctions2_function.this.name
+}
+
 output "url" {
   description = "Where records are sent to, and the audience of tokens."
   value       = google_cloudfunctions2_function.this.service_config[0].uri

@@ -78,6 +78,33 @@ run "starts_the_package_with_its_configuration" {
   }
 }
 
+run "sends_its_metrics" {
+  command = apply
+
+  assert {
+    condition     = strcontains(google_compute_instance_template.this.metadata["startup-script"], "127.0.0.1:8902") && google_project_iam_member.metrics[0].role == "roles/monitoring.metricWriter"
+    error_message = "The Ops Agent reads the management port, and may write."
+  }
+
+  assert {
+    condition     = output.metrics == { service = "orders", destinations = ["records"] }
+    error_message = "What alarms ask for."
+  }
+}
+
+run "or_keeps_them" {
+  command = apply
+
+  variables {
+    metrics = false
+  }
+
+  assert {
+    condition     = !strcontains(google_compute_instance_template.this.metadata["startup-script"], "ops-agent") && length(google_project_iam_member.metrics) == 0
+    error_message = "No agent, no permission."
+  }
+}
+
 run "refuses_everybody" {
   command = plan
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use jiff::Timestamp;
 use notification::{Entry, Notification};
 
 /// Indices of the records by partition, for [`Batch::groups`](notification::Batch::groups).
@@ -18,8 +18,8 @@ pub fn partitions(entries: &[Entry]) -> Vec<Vec<usize>> {
 pub(crate) fn folder(notification: &Notification) -> String {
     let key = &notification.key;
     let time = notification.lut_unix_ms.and_then(|lut| {
-        // YYYY-MM-DDTHH:MM:SSZ
-        DateTime::from_millis(lut.try_into().ok()?).fmt(DateTimeFormat::DateTime).ok()
+        // YYYY-MM-DDTHH:MM:SS.SSSZ
+        Some(Timestamp::from_millisecond(lut.try_into().ok()?).ok()?.to_string())
     });
     let part = |range| time.as_ref().and_then(|time| time.get(range)).unwrap_or(MISSING);
     let (date, hour) = (part(0..10), part(11..13));
