@@ -16,7 +16,10 @@ use std::{
     time::Duration,
 };
 
-use adapters::{SharedTarget, TargetConfig, tls::Version};
+use adapters::{
+    SharedTarget, TargetConfig,
+    tls::{KeySource, TrustSource, Version},
+};
 
 mod file;
 mod meaning;
@@ -195,10 +198,8 @@ pub struct ServerTls {
     pub ports: Vec<u16>,
     /// `address`. Default: that of the section around it.
     pub addresses: Vec<String>,
-    /// `certificate-file` (ours): chain of the connector's certificate, PEM.
-    pub certificate_file: PathBuf,
-    /// `key-file` (ours): its private key, PEM.
-    pub key_file: PathBuf,
+    /// `certificate-file` and `key-file` (ours), or `key-store`: the connector's certificate and its key.
+    pub identity: KeySource,
     /// `allowed-peer-names` and `mutual-auth` (ours): certificates asked of clients; none when absent.
     pub clients: Option<ClientCertificates>,
     /// `protocols`; all when empty.
@@ -210,8 +211,8 @@ pub struct ServerTls {
 /// What is asked of the certificates of clients.
 #[derive(Clone, Debug)]
 pub struct ClientCertificates {
-    /// `ca-file` (ours): who must have signed them, PEM.
-    pub ca_file: PathBuf,
+    /// `ca-file` (ours) or `trust-store`: who must have signed them.
+    pub authorities: TrustSource,
     /// `allowed-peer-names`: one of these they must carry; any when empty.
     pub allowed_names: Vec<String>,
 }

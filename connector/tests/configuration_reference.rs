@@ -70,6 +70,10 @@ A name of your choice for each destination, and under it the keys of its `type`.
 does](targets.md). All types but `http` are ours.
 ";
 
+const STORES: &str = "\
+JKS or PKCS12, as Java and `openssl` write them; [which, and what counts in them](tls.md#stores-of-java).
+";
+
 const BATCHING: &str = "\
 A request goes at once while its destination is idle. While earlier requests are in flight, records for it gather, up to
 the limits here; so latency is low when there is little to do, and requests are large when there is much. Every record is
@@ -104,7 +108,7 @@ const fn place(definition: &'static str, heading: &'static str, text: &'static s
     Place { definition, heading, text }
 }
 
-const PLACES: [Place; 22] = [
+const PLACES: [Place; 23] = [
     place("", "Top level", PRECEDENCE),
     place("Service", "service", ""),
     place("Manage", "service.manage", ""),
@@ -123,6 +127,7 @@ const PLACES: [Place; 22] = [
         "tls of a destination",
         "The files are read again when they change; open connections stay as they are.\n",
     ),
+    place("Store", "key-store and `trust-store`", STORES),
     place("FormatMode", "format", "By `mode`. `format: json` is short for `format: {mode: json}`.\n"),
     place("Routing", "routing", "By `mode`.\n"),
     place("Batching", "batching", BATCHING),

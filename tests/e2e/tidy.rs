@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 50] = [
+const PURE: [&str; 54] = [
     "adapters/src/aws_http/address.rs",
     "adapters/src/aws_http/refusal.rs",
     "adapters/src/file/lines.rs",
@@ -18,6 +18,10 @@ const PURE: [&str; 50] = [
     "adapters/src/retry_after.rs",
     "adapters/src/sigv4.rs",
     "adapters/src/status.rs",
+    "adapters/src/tls/store/der.rs",
+    "adapters/src/tls/store/jks.rs",
+    "adapters/src/tls/store/pbe.rs",
+    "adapters/src/tls/store/pkcs12.rs",
     "adapters/src/token/jwt.rs",
     "adapters/src/url.rs",
     "connector/src/admission.rs",

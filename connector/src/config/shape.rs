@@ -383,7 +383,7 @@ impl<'s> Shape<'s, '_> {
 }
 
 /// Definitions of the schema, and where they stand in words; "" is the file itself.
-const HOMES: [(&str, &str); 16] = [
+const HOMES: [(&str, &str); 17] = [
     ("", "at the top level"),
     ("Namespace", "in a namespace"),
     ("Sections", "in a set"),
@@ -395,6 +395,7 @@ const HOMES: [(&str, &str); 16] = [
     ("Tls", "in `tls` of a destination"),
     ("AwsWebIdentity", "in `aws-web-identity` of `token`"),
     ("ServerTls", "in `tls` of `service` or of `service.manage`"),
+    ("Store", "in `key-store` or `trust-store`"),
     ("Batching", "in `batching`"),
     ("BinTransforms", "in `bin-transforms`"),
     ("RecordOrdering", "in `record-ordering`"),
