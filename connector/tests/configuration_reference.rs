@@ -44,6 +44,9 @@ const INTRODUCTION: &str = "\
 One YAML file, in the shape of the file of Aerospike's own ESP connector, so that an existing file is most of the way
 there. `esp-connector check --config FILE` prints what a file would run, or everything that is wrong with it.
 
+Editors complete keys and mark mistakes with the JSON Schema that `esp-connector schema > esp-connector.schema.json` writes: in VS
+Code with the YAML extension by a first line `# yaml-language-server: $schema=esp-connector.schema.json`.
+
 - Keys that do not exist are refused, with line, path and the nearest name that does.
 - Keys of the vendor's connector that have no effect here yet load with a warning; below they are marked *not acted on
   yet*. Those that need none are marked *no effect*. What cannot work here is refused; below it is marked *refused*, with

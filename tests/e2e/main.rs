@@ -15,6 +15,7 @@ mod least_privilege;
 mod partial_failures;
 mod python;
 mod roundtrip;
+mod schema;
 mod sender;
 mod sigv4;
 mod terraform;

@@ -7,6 +7,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::{
+    HELM_VALUES,
     problem::{Findings, join, nearest, shorten},
     tree::{Entry, Kind, Node},
 };
@@ -448,6 +449,3 @@ fn old_boolean(text: &str) -> Option<bool> {
         _ => None,
     }
 }
-
-/// The key of the vendor's Helm chart that holds the file of the connector.
-const HELM_VALUES: &str = "connectorConfig";
