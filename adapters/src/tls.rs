@@ -13,12 +13,16 @@ pub use self::{
     offer::{Offer, Version, cipher_names, is_cipher_name, offer},
     pem::{Identity, Names, authorities, certificates, date, date_complaint, private_key},
     reload::{Built, RELOAD_INTERVAL, Reloading},
+    source::{KeySource, TrustSource},
+    store::{Store, StoreType},
 };
 use crate::{BuildError, http::Tls};
 
 mod offer;
 mod pem;
 mod reload;
+mod source;
+mod store;
 
 /// The client side for the destination `name`, following its files; see [`client_config`].
 pub(crate) fn client(
@@ -27,7 +31,9 @@ pub(crate) fn client(
     alpn: &[&[u8]],
 ) -> Result<Arc<Reloading<ClientConfig>>, BuildError> {
     let (settings, alpn): (_, Vec<Vec<u8>>) = (tls.clone(), alpn.iter().map(|name| name.to_vec()).collect());
-    let files = [&tls.ca_file, &tls.certificate_file, &tls.key_file].into_iter().flatten().cloned();
+    let pem = [&tls.ca_file, &tls.certificate_file, &tls.key_file].into_iter().flatten();
+    let stores = [&tls.key_store, &tls.trust_store].into_iter().flatten().flat_map(Store::files);
+    let files = pem.chain(stores).cloned();
     let build = move || {
         let (mut config, identity) = client_config(&settings)?;
         config.alpn_protocols.clone_from(&alpn);
@@ -43,8 +49,8 @@ fn client_config(tls: &Tls) -> Result<Built<ClientConfig>, BuildError> {
     let builder = ClientConfig::builder_with_provider(offer.provider)
         .with_protocol_versions(&offer.versions)
         .map_err(|error| problem("tls", error))?;
-    let builder = match &tls.ca_file {
-        Some(file) => builder.with_root_certificates(authorities(file).map_err(within)?),
+    let builder = match trust(tls)? {
+        Some(source) => builder.with_root_certificates(source.load().map_err(within)?),
         None => builder.with_platform_verifier().map_err(|error| {
             problem(
                 "tls.ca-file",
@@ -52,21 +58,43 @@ fn client_config(tls: &Tls) -> Result<Built<ClientConfig>, BuildError> {
             )
         })?,
     };
-    match (&tls.certificate_file, &tls.key_file) {
-        (None, None) => Ok((builder.with_no_client_auth(), None)),
-        (Some(certificate), Some(key)) => {
-            let chain = certificates("certificate-file", certificate).map_err(within)?;
-            let key = private_key(key).map_err(within)?;
-            let identity = Identity::of(&chain);
-            let config = builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| problem("tls.key-file", unfit_key(&error)))?;
-            Ok((config, identity))
+    let Some(source) = identity(tls)? else { return Ok((builder.with_no_client_auth(), None)) };
+    let (chain, key) = source.load().map_err(within)?;
+    let identity = Identity::of(&chain);
+    let config = builder.with_client_auth_cert(chain, key).map_err(|error| within(source.unfit(&error)))?;
+    Ok((config, identity))
+}
+
+/// Whom `tls` trusts; the system's authorities when `None`.
+fn trust(tls: &Tls) -> Result<Option<TrustSource>, BuildError> {
+    match (&tls.ca_file, &tls.trust_store) {
+        (None, None) => Ok(None),
+        (Some(file), None) => Ok(Some(TrustSource::Pem(file.clone()))),
+        (None, Some(store)) => Ok(Some(TrustSource::Store(store.clone()))),
+        (Some(_), Some(_)) => {
+            Err(problem("tls.trust-store", format!("given beside tls.ca-file; {ONE_OF_TWO}")))
         }
-        (Some(_), None) => Err(problem("tls.key-file", "missing, but tls.certificate-file is given")),
-        (None, Some(_)) => Err(problem("tls.certificate-file", "missing, but tls.key-file is given")),
     }
 }
+
+/// What `tls` shows to a destination that asks for a certificate.
+pub(crate) fn identity(tls: &Tls) -> Result<Option<KeySource>, BuildError> {
+    match (&tls.certificate_file, &tls.key_file, &tls.key_store) {
+        (None, None, None) => Ok(None),
+        (Some(certificate_file), Some(key_file), None) => {
+            let (certificate_file, key_file) = (certificate_file.clone(), key_file.clone());
+            Ok(Some(KeySource::Pem { certificate_file, key_file }))
+        }
+        (None, None, Some(store)) => Ok(Some(KeySource::Store(store.clone()))),
+        (Some(_), None, None) => Err(problem("tls.key-file", "missing, but tls.certificate-file is given")),
+        (None, Some(_), None) => Err(problem("tls.certificate-file", "missing, but tls.key-file is given")),
+        (_, _, Some(_)) => {
+            Err(problem("tls.key-store", format!("given beside a certificate or key as PEM; {ONE_OF_TWO}")))
+        }
+    }
+}
+
+const ONE_OF_TWO: &str = "name one of the two";
 
 /// Why a certificate and a key cannot be used together.
 pub fn unfit_key(error: &rustls::Error) -> String {

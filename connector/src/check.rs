@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use adapters::{
-    SharedTarget,
-    tls::{Identity, Version},
-};
+use adapters::{SharedTarget, tls::Version};
 
 use crate::{
     config::{self, Config, Incoming, Problem, Problems, ServerTls},
@@ -152,8 +149,7 @@ fn tls_words(tls: &ServerTls) -> String {
         [Version::Tls13] => "TLS 1.3",
         _ => "TLS 1.2 and 1.3",
     };
-    let certificate =
-        Identity::read(&tls.certificate_file).map_or_else(String::new, |it| format!(" as {it}"));
+    let certificate = tls.identity.identity().map_or_else(String::new, |it| format!(" as {it}"));
     let clients = match &tls.clients {
         None => "any client".to_owned(),
         Some(clients) if clients.allowed_names.is_empty() => "clients with a certificate".to_owned(),

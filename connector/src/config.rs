@@ -16,17 +16,22 @@ use std::{
     time::Duration,
 };
 
-use adapters::{SharedTarget, TargetConfig, tls::Version};
+use adapters::{
+    SharedTarget, TargetConfig,
+    tls::{KeySource, TrustSource, Version},
+};
 
 mod file;
 mod meaning;
 mod outline;
 mod problem;
+mod published;
 mod scope;
 mod settings;
 mod shape;
 mod targets;
 mod tree;
+mod written;
 
 pub use outline::Outline;
 pub(crate) use problem::Findings;
@@ -35,6 +40,7 @@ pub use scope::{Effective, Scope};
 pub(crate) use settings::{
     aws_credentials, compression, header_files, headers_mut, http_settings, http_settings_mut, type_name,
 };
+pub(crate) use written::Written;
 
 /// A configuration without mistakes, and what its author should know.
 #[derive(Debug)]
@@ -92,6 +98,11 @@ impl Examined {
         self.findings.problem(self.tree.line_of(path), path, message);
     }
 
+    /// The keys that stand in the file.
+    pub(crate) fn written(&self) -> Vec<Written> {
+        written::keys(&self.tree)
+    }
+
     fn finish(self, file: &Path) -> Result<Loaded, Problems> {
         let notes = self.findings.notes();
         let warnings = self.findings.finish()?;
@@ -101,14 +112,33 @@ impl Examined {
 
 /// Like [`load`], for those who add findings of their own.
 pub(crate) fn examine_file(path: &Path) -> Result<Examined, Problems> {
+    let text = text_of(path)?;
+    Ok(examine(&text, path, folder_of(path)))
+}
+
+/// The same for a file that was written for the vendor's connector, or for its Helm chart, whose values hold one.
+pub(crate) fn examine_vendor_file(path: &Path) -> Result<Examined, Problems> {
+    let mut findings = Findings::new(path);
+    let tree = tree::read(&text_of(path)?, &mut findings);
+    let tree = tree.get(HELM_VALUES).cloned().unwrap_or(tree);
+    Ok(judge(tree, findings, folder_of(path)))
+}
+
+/// The key of the vendor's Helm chart that holds the file of the connector.
+const HELM_VALUES: &str = "connectorConfig";
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new(""))
+}
+
+fn text_of(path: &Path) -> Result<String, Problems> {
     let unreadable = |message: String| {
         let mut findings = Findings::new(path);
         findings.problem(0, "", message);
         findings.finish().err().unwrap_or_else(|| Problems(Vec::new()))
     };
     let text = read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
-    let text = String::from_utf8(text).map_err(|_| unreadable("not UTF-8 text".to_owned()))?;
-    Ok(examine(&text, path, path.parent().unwrap_or_else(|| Path::new(""))))
+    String::from_utf8(text).map_err(|_| unreadable("not UTF-8 text".to_owned()))
 }
 
 /// No more of a file than is looked at, so that a mistaken path to something endless does no harm.
@@ -121,14 +151,23 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 fn examine(text: &str, file: &Path, folder: &Path) -> Examined {
     let mut findings = Findings::new(file);
     let tree = tree::read(text, &mut findings);
+    judge(tree, findings, folder)
+}
+
+fn judge(tree: tree::Node, mut findings: Findings, folder: &Path) -> Examined {
     let fits = shape::check(&tree, &file::schema(), &mut findings);
     let config = meaning::resolve(fits, &tree, folder, &mut findings);
     Examined { config, findings, tree }
 }
 
-/// The JSON Schema of the file. Members that start with `x-` are ours; any validator ignores them.
+/// The JSON Schema of the file, as the loader goes by it. Members that start with `x-` are ours; any validator ignores them.
 pub fn schema() -> serde_json::Value {
     file::schema()
+}
+
+/// The same for editors and validators, who know nothing of those members.
+pub fn published_schema() -> serde_json::Value {
+    published::schema(file::schema())
 }
 
 /// A whole configuration, ready to run. The default has no destination and skips every record.
@@ -218,10 +257,8 @@ pub struct ServerTls {
     pub ports: Vec<u16>,
     /// `address`. Default: that of the section around it.
     pub addresses: Vec<String>,
-    /// `certificate-file` (ours): chain of the connector's certificate, PEM.
-    pub certificate_file: PathBuf,
-    /// `key-file` (ours): its private key, PEM.
-    pub key_file: PathBuf,
+    /// `certificate-file` and `key-file` (ours), or `key-store`: the connector's certificate and its key.
+    pub identity: KeySource,
     /// `allowed-peer-names` and `mutual-auth` (ours): certificates asked of clients; none when absent.
     pub clients: Option<ClientCertificates>,
     /// `protocols`; all when empty.
@@ -233,8 +270,8 @@ pub struct ServerTls {
 /// What is asked of the certificates of clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificates {
-    /// `ca-file` (ours): who must have signed them, PEM.
-    pub ca_file: PathBuf,
+    /// `ca-file` (ours) or `trust-store`: who must have signed them.
+    pub authorities: TrustSource,
     /// `allowed-peer-names`: one of these they must carry; any when empty.
     pub allowed_names: Vec<String>,
 }

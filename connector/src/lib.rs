@@ -25,6 +25,7 @@ pub mod listener;
 pub mod logging;
 pub mod manual;
 pub mod metrics;
+pub mod migrate;
 pub mod notification;
 pub mod ordering;
 pub mod receiver;

@@ -21,6 +21,7 @@ use esp_connector::{
     health::{HealthArgs, HealthError},
     logging::{self, LogHandle},
     manual,
+    migrate::{self, MigrateError},
     receiver::args::ReceiveArgs,
     recorder::Recorder,
     reload::{Refusal, Reloads},
@@ -63,6 +64,15 @@ enum Command {
         #[arg(long)]
         probe: bool,
     },
+    /// What becomes of a configuration of Aerospike's own connector, key by key: what must be changed, what has another
+    /// effect or none, and what differs by default. Ends with 64 when something must be changed
+    Migrate {
+        /// The vendor's configuration file, or a file of values for its Helm chart
+        #[arg(value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of the configuration, for editors and validators
+    Schema,
     /// Ask a running connector whether it is well: exit code 0 if so, 1 if not
     Health(HealthArgs),
     /// What the configured routes cost per million records and per month, next to the same routes at other batch sizes
@@ -113,6 +123,16 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run_connector(&arguments),
         Command::Check { config, probe } => check_file(&config, probe),
+        Command::Migrate { config } => match migrate::run(&config, &mut io::stdout().lock()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(EXIT_CONFIG),
+            Err(error @ MigrateError::Unreadable(_)) => fail(EXIT_CONFIG, &error),
+            Err(error @ MigrateError::Write(_)) => fail(1, &error),
+        },
+        Command::Schema => match writeln!(io::stdout(), "{:#}", config::published_schema()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(1, &format_args!("cannot write: {error}")),
+        },
         Command::Health(arguments) => {
             // Asked every few seconds, and done in one.
             block_on(NonZeroUsize::new(1), async {

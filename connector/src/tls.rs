@@ -12,7 +12,7 @@ use std::{
 
 use adapters::{
     BuildError,
-    tls::{Built, Identity, Reloading, authorities, certificates, offer, private_key, unfit_key},
+    tls::{Built, Identity, Reloading, offer},
 };
 use rustls::{
     ServerConfig,
@@ -108,8 +108,8 @@ pub struct Acceptor {
 impl Acceptor {
     /// Reads the files that `tls` names. The key of an error is that of `tls`.
     pub fn new(side: Side, tls: &ServerTls) -> Result<Self, BuildError> {
-        let clients = tls.clients.as_ref().map(|clients| &clients.ca_file);
-        let files = [&tls.certificate_file, &tls.key_file].into_iter().chain(clients).cloned().collect();
+        let mut files = tls.identity.files();
+        files.extend(tls.clients.iter().flat_map(|clients| clients.authorities.files()));
         let tls = tls.clone();
         let settings =
             Reloading::new(format!("{} listener", side.as_str()), files, move || settings(side, &tls))?;
@@ -208,22 +208,20 @@ fn settings(side: Side, tls: &ServerTls) -> Result<Built<ServerConfig>, BuildErr
     let builder = match &tls.clients {
         None => builder.with_no_client_auth(),
         Some(clients) => {
-            let roots = Arc::new(authorities(&clients.ca_file)?);
+            let roots = Arc::new(clients.authorities.load()?);
             let chain: Arc<dyn ClientCertVerifier> =
                 WebPkiClientVerifier::builder_with_provider(roots, offer.provider)
                     .build()
-                    .map_err(|error| fail("ca-file", error.to_string()))?;
+                    .map_err(|error| fail(clients.authorities.key(), error.to_string()))?;
             builder.with_client_cert_verifier(match clients.allowed_names.as_slice() {
                 [] => chain,
                 names => Arc::new(AllowedPeers::new(chain, names)),
             })
         }
     };
-    let chain = certificates("certificate-file", &tls.certificate_file)?;
-    let key = private_key(&tls.key_file)?;
+    let (chain, key) = tls.identity.load()?;
     let identity = Identity::of(&chain);
-    let mut config =
-        builder.with_single_cert(chain, key).map_err(|error| fail("key-file", unfit_key(&error)))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| tls.identity.unfit(&error))?;
     config.alpn_protocols = side.alpn();
     if tls.clients.is_some() {
         // A resumed session would not look at the client's certificate again, though it may have expired since.

@@ -44,6 +44,9 @@ const INTRODUCTION: &str = "\
 One YAML file, in the shape of the file of Aerospike's own ESP connector, so that an existing file is most of the way
 there. `esp-connector check --config FILE` prints what a file would run, or everything that is wrong with it.
 
+Editors complete keys and mark mistakes with the JSON Schema that `esp-connector schema > esp-connector.schema.json` writes: in VS
+Code with the YAML extension by a first line `# yaml-language-server: $schema=esp-connector.schema.json`.
+
 - Keys that do not exist are refused, with line, path and the nearest name that does.
 - Keys of the vendor's connector that have no effect here yet load with a warning; below they are marked *not acted on
   yet*. Those that need none are marked *no effect*. What cannot work here is refused; below it is marked *refused*, with
@@ -68,6 +71,10 @@ the top level, and any set before any namespace. A delete that arrives without i
 const DESTINATIONS: &str = "\
 A name of your choice for each destination, and under it the keys of its `type`. [What each needs, and what it
 does](targets.md). All types but `http` are ours.
+";
+
+const STORES: &str = "\
+JKS or PKCS12, as Java and `openssl` write them; [which, and what counts in them](tls.md#stores-of-java).
 ";
 
 const BATCHING: &str = "\
@@ -104,7 +111,7 @@ const fn place(definition: &'static str, heading: &'static str, text: &'static s
     Place { definition, heading, text }
 }
 
-const PLACES: [Place; 22] = [
+const PLACES: [Place; 23] = [
     place("", "Top level", PRECEDENCE),
     place("Service", "service", ""),
     place("Manage", "service.manage", ""),
@@ -123,6 +130,7 @@ const PLACES: [Place; 22] = [
         "tls of a destination",
         "The files are read again when they change; open connections stay as they are.\n",
     ),
+    place("Store", "key-store and `trust-store`", STORES),
     place("FormatMode", "format", "By `mode`. `format: json` is short for `format: {mode: json}`.\n"),
     place("Routing", "routing", "By `mode`.\n"),
     place("Batching", "batching", BATCHING),

@@ -6,7 +6,7 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
-from . import alerts, tools
+from . import alerts, tools, vendor
 from .connector import Process, get, wait
 from .outcome import INFRA, Failed, Skipped, expect
 from .scene import at_work
@@ -69,14 +69,18 @@ def check(path=BOARD):
     check_structure(board)
     tools.need("openssl")
     queries = list(expressions(board))
+    theirs = list(vendor.queries())
+    cases = vendor.check_alerts()
     with at_work() as manage:
         wait(lambda: "status=\"503\"" in get(f"{manage}/metrics")[1], "nothing was delivered and refused")
         page = get(f"{manage}/metrics")[1]
         wanted = {name for _, query in queries for name in alerts.names_in(query)}
         check_names(wanted, page)
         check_names(alerts.metrics(), page)
-        found = ask_prometheus(manage, queries)
-    return f"{len(panels(board))} panels, {len(queries)} queries, {len(wanted)} metrics; {found}"
+        vendor.check_names(page)
+        found = ask_prometheus(manage, queries + theirs)
+    return (f"{len(panels(board))} panels, {len(queries)} queries, {len(wanted)} metrics; {len(theirs)} queries and {cases} cases of "
+            f"the vendor's; {found}")
 
 
 def ask_prometheus(manage, queries):
@@ -86,7 +90,11 @@ def ask_prometheus(manage, queries):
         folder = Path(name)
         config = (INFRA / "prometheus" / "prometheus.yml").read_text()
         expect("connector:8902" in config, "prometheus.yml does not scrape connector:8902")
-        config = config.replace("connector:8902", manage.removeprefix("http://")).replace("15s", "1s")
+        # The vendor's alerts select by a name of the job that they have in common.
+        yaml = tools.yaml()
+        config = yaml.safe_load(config)
+        config["scrape_configs"].append({**config["scrape_configs"][0], "job_name": vendor.JOB})
+        config = yaml.safe_dump(config).replace("connector:8902", manage.removeprefix("http://")).replace("15s", "1s")
         (folder / "prometheus.yml").write_text(config)
         (folder / "alerts.yml").write_text((INFRA / "prometheus" / "alerts.yml").read_text())
         with start_prometheus(folder) as (process, url):

@@ -32,6 +32,7 @@ destinations:
   letters: {{type: file, path: letters}}
 format: {{mode: flat-json, metadata-key: _meta}}
 batching: {{max-records: 20}}
+metrics: {{jvm-compat: true}}
 record-ordering: {{enable: true}}
 routing: {{mode: static-multi-destination, destinations: [orders, audit]}}
 """

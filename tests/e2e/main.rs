@@ -19,6 +19,7 @@ mod partial_failures;
 mod pipelines;
 mod python;
 mod roundtrip;
+mod schema;
 mod sender;
 mod sigv4;
 mod terraform;

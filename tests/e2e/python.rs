@@ -51,6 +51,11 @@ pub(crate) fn with_google() -> Option<PathBuf> {
     with("google", "functions_framework, google.auth, jwt, requests, cryptography")
 }
 
+/// A Python that can hold YAML against a JSON Schema.
+pub(crate) fn with_validator() -> Option<PathBuf> {
+    with("schema", "jsonschema, yaml")
+}
+
 /// A Python with Google's functions framework and its client for Cloud Storage.
 pub(crate) fn with_storage() -> Option<PathBuf> {
     with("gcs", "functions_framework, google.cloud.storage")

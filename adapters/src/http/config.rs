@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::tls::Version;
+use crate::tls::{self, Identity, Store, Version};
 
 /// Settings of a plain HTTP destination, named as the vendor names them.
 ///
@@ -125,7 +125,7 @@ impl std::fmt::Debug for HeaderValue {
     }
 }
 
-/// TLS towards a destination, PEM files. They are read again when they change.
+/// TLS towards a destination: PEM files, or stores of Java. They are read again when they change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Tls {
@@ -138,6 +138,12 @@ pub struct Tls {
     /// Private key of the client certificate.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
+    /// Authorities trusted instead of the system's, in place of `ca-file`.
+    #[serde(default)]
+    pub trust_store: Option<Store>,
+    /// Client certificate and its key, in place of `certificate-file` and `key-file`.
+    #[serde(default)]
+    pub key_store: Option<Store>,
     /// Versions of TLS that are offered; all when empty.
     #[serde(default)]
     pub protocols: Vec<Version>,
@@ -147,9 +153,16 @@ pub struct Tls {
 }
 
 impl Tls {
+    /// The client certificate that is shown, when there is one and it can be read.
+    pub fn identity(&self) -> Option<(&'static str, Identity)> {
+        let source = tls::identity(self).ok()??;
+        Some((source.key(), source.identity()?))
+    }
+
     /// Whether any file is named.
     pub(crate) fn names_files(&self) -> bool {
-        self.ca_file.is_some() || self.certificate_file.is_some() || self.key_file.is_some()
+        let files = [&self.ca_file, &self.certificate_file, &self.key_file];
+        files.iter().any(|file| file.is_some()) || self.trust_store.is_some() || self.key_store.is_some()
     }
 }
 

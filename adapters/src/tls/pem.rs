@@ -178,11 +178,11 @@ fn instead(file: &Path) -> &'static str {
     let read = File::open(file).and_then(|mut file| file.read_exact(&mut start));
     match (read, start) {
         (Ok(()), [0xfe, 0xed, 0xfe, 0xed]) => {
-            ": it is a Java key store; `keytool -importkeystore` turns it into PKCS12, and `openssl pkcs12` that into PEM"
+            ": it is a Java key store; name it in `key-store` or `trust-store`"
         }
         // A sequence of a length that takes two bytes.
         (Ok(()), [0x30, 0x82, ..]) => {
-            ": it is binary, such as PKCS12 or DER; `openssl pkcs12` or `openssl x509 -inform der` turns it into PEM"
+            ": it is binary: a PKCS12 store goes into `key-store` or `trust-store`, and `openssl x509 -inform der` turns DER into PEM"
         }
         _ => "",
     }

@@ -7,6 +7,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::{
+    HELM_VALUES,
     problem::{Findings, join, nearest, shorten},
     tree::{Entry, Kind, Node},
 };
@@ -383,7 +384,7 @@ impl<'s> Shape<'s, '_> {
 }
 
 /// Definitions of the schema, and where they stand in words; "" is the file itself.
-const HOMES: [(&str, &str); 16] = [
+const HOMES: [(&str, &str); 17] = [
     ("", "at the top level"),
     ("Namespace", "in a namespace"),
     ("Sections", "in a set"),
@@ -395,6 +396,7 @@ const HOMES: [(&str, &str); 16] = [
     ("Tls", "in `tls` of a destination"),
     ("AwsWebIdentity", "in `aws-web-identity` of `token`"),
     ("ServerTls", "in `tls` of `service` or of `service.manage`"),
+    ("Store", "in `key-store` or `trust-store`"),
     ("Batching", "in `batching`"),
     ("BinTransforms", "in `bin-transforms`"),
     ("RecordOrdering", "in `record-ordering`"),
@@ -447,6 +449,3 @@ fn old_boolean(text: &str) -> Option<bool> {
         _ => None,
     }
 }
-
-/// The key of the vendor's Helm chart that holds the file of the connector.
-const HELM_VALUES: &str = "connectorConfig";

@@ -6,7 +6,8 @@
 use std::{collections::BTreeMap, mem};
 
 use adapters::{
-    SharedTarget, TargetConfig, credentials, http,
+    SharedTarget, TargetConfig, credentials,
+    http::{self, Tls},
     tls::{Identity, date_complaint},
 };
 
@@ -29,10 +30,10 @@ pub(crate) fn build(config: &Config, tree: &Node, findings: &mut Findings) -> BT
         for _ in 0..MAX_ROUNDS {
             match settings.clone().build(name) {
                 Ok(target) if whole => {
-                    if let Some(http) = http_settings(&destination.target) {
-                        let file = http.tls.as_ref().and_then(|tls| tls.certificate_file.as_deref());
-                        let path = format!("{}.tls.certificate-file", join("destinations", name));
-                        dates(file.and_then(Identity::read).as_ref(), &path, tree, findings);
+                    let tls = http_settings(&destination.target).and_then(|http| http.tls.as_ref());
+                    if let Some((key, identity)) = tls.and_then(Tls::identity) {
+                        let path = format!("{}.tls.{key}", join("destinations", name));
+                        dates(Some(&identity), &path, tree, findings);
                     }
                     targets.insert(name.clone(), target);
                 }
@@ -63,11 +64,11 @@ fn listeners(config: &Config, tree: &Node, findings: &mut Findings) {
         let Some(tls) = tls else { continue };
         match Acceptor::new(side, tls) {
             Ok(acceptor) => {
-                let path = join(side.path(), "certificate-file");
+                let path = join(side.path(), tls.identity.key());
                 dates(acceptor.identity().as_ref(), &path, tree, findings);
             }
             Err(e) => {
-                let path = join(side.path(), &e.key);
+                let path = format!("{}.{}", side.path(), e.key);
                 findings.problem(tree.line_of(&path), &path, e.problem);
             }
         }
@@ -151,6 +152,10 @@ fn set_aside_http(http: &mut http::Config, first: &str, rest: &str) -> bool {
         }
         ("tls", Some(tls)) if rest == "ca-file" && tls.ca_file.is_some() => {
             tls.ca_file = None;
+            true
+        }
+        ("tls", Some(tls)) if rest.starts_with("trust-store") && tls.trust_store.is_some() => {
+            tls.trust_store = None;
             true
         }
         ("tls", Some(tls)) if rest == "ciphers" && !tls.ciphers.is_empty() => {

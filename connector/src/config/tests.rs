@@ -13,6 +13,7 @@ use crate::{
 
 mod destinations;
 mod sections;
+mod vendor;
 
 const EVERY_KEY: &str = include_str!("../../../tests/fixtures/config/good/every-key.yml");
 const MINIMAL: &str = include_str!("../../../tests/fixtures/config/good/minimal.yml");

@@ -13,6 +13,8 @@ use super::problem::{Findings, join};
 pub(crate) struct Node {
     /// Line of the first character, from 1.
     pub(crate) line: usize,
+    /// Its column, from 1.
+    pub(crate) column: usize,
     /// The value.
     pub(crate) kind: Kind,
 }
@@ -40,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     /// Line of the key.
     pub(crate) line: usize,
+    /// Column of its first character, from 1.
+    pub(crate) column: usize,
     /// What it is set to.
     pub(crate) value: Node,
 }
@@ -53,7 +57,7 @@ impl fmt::Debug for Node {
 impl Node {
     /// A mapping without entries.
     pub(crate) fn empty(line: usize) -> Self {
-        Self { line, kind: Kind::Map(Vec::new()) }
+        Self { line, column: 1, kind: Kind::Map(Vec::new()) }
     }
 
     /// Whether this is YAML's null: nothing written, `~` or `null`.
@@ -177,7 +181,7 @@ struct Open {
     node: Node,
     anchor: usize,
     /// In a mapping: the key that waits for its value.
-    key: Option<(String, usize)>,
+    key: Option<(String, usize, usize)>,
     /// In a mapping: where each key was first seen.
     seen: HashMap<String, usize>,
 }
@@ -203,7 +207,7 @@ impl Reader<'_> {
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
-        let line = span.start.line();
+        let (line, column) = (span.start.line(), span.start.col() + 1);
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
                 Err(stop(line, "a second YAML document; the configuration is one"))
@@ -214,13 +218,16 @@ impl Reader<'_> {
                     Some(tag) => known_tag(tag, line)? != "str",
                 };
                 self.count(1, line)?;
-                self.finish(Node { line, kind: Kind::Scalar { text: text.into_owned(), plain } }, anchor)
+                self.finish(
+                    Node { line, column, kind: Kind::Scalar { text: text.into_owned(), plain } },
+                    anchor,
+                )
             }
             Event::SequenceStart(anchor, tag) => {
-                self.start(Node { line, kind: Kind::List(Vec::new()) }, anchor, tag.as_deref())
+                self.start(Node { line, column, kind: Kind::List(Vec::new()) }, anchor, tag.as_deref())
             }
             Event::MappingStart(anchor, tag) => {
-                self.start(Node { line, kind: Kind::Map(Vec::new()) }, anchor, tag.as_deref())
+                self.start(Node { line, column, kind: Kind::Map(Vec::new()) }, anchor, tag.as_deref())
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(open) => self.finish(open.node, open.anchor),
@@ -267,10 +274,10 @@ impl Reader<'_> {
             self.root = Some(node);
             return Ok(());
         };
-        let line = node.line;
+        let (line, column) = (node.line, node.column);
         match (&mut parent.node.kind, parent.key.take()) {
             (Kind::List(items), _) => items.push(node),
-            (Kind::Map(entries), Some((key, line))) => match parent.seen.get(&key) {
+            (Kind::Map(entries), Some((key, line, column))) => match parent.seen.get(&key) {
                 Some(first) => {
                     let message = format!("given twice; first on line {first}");
                     let path = join(&self.path(), &key);
@@ -278,14 +285,14 @@ impl Reader<'_> {
                 }
                 None => {
                     parent.seen.insert(key.clone(), line);
-                    entries.push(Entry { key, line, value: node });
+                    entries.push(Entry { key, line, column, value: node });
                 }
             },
             (_, None) => match node.kind {
                 Kind::Scalar { text, .. } if text == "<<" => {
                     return Err(stop(line, "`<<` (merging) is not supported; repeat the keys"));
                 }
-                Kind::Scalar { text, .. } => parent.key = Some((text, line)),
+                Kind::Scalar { text, .. } => parent.key = Some((text, line, column)),
                 _ => return Err(stop(line, "a key must be plain text or a number")),
             },
             (Kind::Scalar { .. }, Some(_)) => {}
@@ -307,7 +314,7 @@ impl Reader<'_> {
         for open in self.open.iter().take(self.open.len().saturating_sub(1)) {
             match (&open.node.kind, &open.key) {
                 (Kind::List(items), _) => path = format!("{path}[{}]", items.len()),
-                (_, Some((key, _))) => path = join(&path, key),
+                (_, Some((key, ..))) => path = join(&path, key),
                 _ => {}
             }
         }

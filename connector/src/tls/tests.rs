@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use adapters::tls::Version;
+use adapters::tls::{KeySource, Version};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
@@ -36,8 +36,10 @@ fn settings(folder: &Path) -> ServerTls {
     ServerTls {
         ports: vec![0],
         addresses: vec!["127.0.0.1".to_owned()],
-        certificate_file: folder.join("cert.pem"),
-        key_file: folder.join("key.pem"),
+        identity: KeySource::Pem {
+            certificate_file: folder.join("cert.pem"),
+            key_file: folder.join("key.pem"),
+        },
         clients: None,
         protocols: Vec::new(),
         ciphers: Vec::new(),

@@ -12,6 +12,7 @@ mod reload;
 mod secrets;
 mod sections;
 mod service_manager;
+mod stores;
 mod tls;
 
 // The two ends of the wire are those of the end-to-end tests. By path, because that crate depends on this one.

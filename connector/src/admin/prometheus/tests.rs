@@ -78,6 +78,7 @@ fn jvm_gauges_only_when_asked_for() {
     let samples = samples(&page);
     let jvm = |name: &str| samples[&format!("aerospike_esp_outbound_jvm_{name}")].parse::<f64>().unwrap();
     assert_eq!((jvm("gc_count"), jvm("gc_time")), (0.0, 0.0));
+    assert_eq!((jvm("classloader_loaded"), jvm("buffers_direct_used")), (0.0, 0.0));
     if cfg!(target_os = "linux") {
         assert!(jvm("memory_heap_used") > 100_000.0 && jvm("memory_heap_used") < jvm("memory_heap_max"));
         assert!(jvm("attribute_uptime") >= 0.0);

@@ -130,8 +130,8 @@ pub(in crate::admin) fn lag_ms(view: &View, now: Instant) -> u64 {
     if lag.recent.read(&lag.all, now).count() == 0 { 0 } else { view.metrics.newest_lag_ms() }
 }
 
-/// The vendor's board lists clusters by `jvm_gc_count` and shows the others. Only what has a counterpart here
-/// is exported: nothing is made up.
+/// The vendor's board lists clusters by `jvm_gc_count` and shows the others. What has a counterpart here has its number,
+/// what a program without a JVM has none of is 0, and what nobody counts is not there: nothing is made up.
 pub(super) fn write_jvm(page: &mut Page, process: &Process, load: Load) {
     let resident = process.resident_bytes.map(|bytes| bytes as f64);
     let limit = process.memory_limit_bytes.map(|bytes| bytes as f64);
@@ -153,6 +153,21 @@ pub(super) fn write_jvm(page: &mut Page, process: &Process, load: Load) {
         ("aerospike_esp_outbound_jvm_files_max", "Most file descriptors allowed.", count(process.max_files)),
     ] {
         page.optional(name, Kind::Untyped, help, value);
+    }
+    for name in [
+        "aerospike_esp_outbound_jvm_memory_non_heap_used",
+        "aerospike_esp_outbound_jvm_memory_non_heap_committed",
+        "aerospike_esp_outbound_jvm_memory_non_heap_max",
+        "aerospike_esp_outbound_jvm_classloader_loaded",
+        "aerospike_esp_outbound_jvm_threads_daemon_count",
+        "aerospike_esp_outbound_jvm_buffers_direct_used",
+        "aerospike_esp_outbound_jvm_buffers_direct_count",
+        "aerospike_esp_outbound_jvm_buffers_direct_capacity",
+        "aerospike_esp_outbound_jvm_buffers_mapped_used",
+        "aerospike_esp_outbound_jvm_buffers_mapped_count",
+        "aerospike_esp_outbound_jvm_buffers_mapped_capacity",
+    ] {
+        page.single(name, Kind::Untyped, "Of a JVM: always 0, there is none.", 0.0);
     }
     if let Some(threads) = process.threads {
         page.family(

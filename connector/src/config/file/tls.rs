@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use adapters::tls::Version;
+use adapters::tls::{Store, Version};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::IgnoredAny};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::OneOrMany;
 
@@ -21,10 +20,10 @@ pub(crate) struct ServerTls {
     pub(crate) address: Option<OneOrMany<String>>,
     /// Certificate of the connector and those that lead to its authority, PEM, the connector's own first. This and the
     /// other files are read again when they change; open connections stay as they are.
-    #[schemars(extend("x-ours" = true, "x-default" = "required"))]
+    #[schemars(extend("x-ours" = true, "x-default" = "required, unless there is `key-store`"))]
     pub(crate) certificate_file: Option<PathBuf>,
     /// Private key of that certificate, PEM, without a password.
-    #[schemars(extend("x-ours" = true, "x-default" = "required"))]
+    #[schemars(extend("x-ours" = true, "x-default" = "required, unless there is `key-store`"))]
     pub(crate) key_file: Option<PathBuf>,
     /// Authorities that sign the certificates of clients, PEM. Only used for mutual TLS.
     #[schemars(extend("x-ours" = true, "x-default" = "none"))]
@@ -44,14 +43,12 @@ pub(crate) struct ServerTls {
     /// a warning.
     #[schemars(extend("x-default" = "all"))]
     pub(crate) ciphers: Option<OneOrMany<String>>,
-    /// Certificate and key of the connector.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-refused" = NO_KEY_STORE))]
-    pub(crate) key_store: IgnoredAny,
-    /// Authorities that sign the certificates of clients.
-    #[serde(default)]
-    #[schemars(with = "Value", extend("x-refused" = NO_TRUST_STORE))]
-    pub(crate) trust_store: IgnoredAny,
+    /// Certificate and key of the connector, in place of `certificate-file` and `key-file`. Read again when it changes.
+    #[schemars(extend("x-default" = "required, unless there are those"))]
+    pub(crate) key_store: Option<Store>,
+    /// Authorities that sign the certificates of clients, in place of `ca-file`.
+    #[schemars(extend("x-default" = "none"))]
+    pub(crate) trust_store: Option<Store>,
 }
 
 /// A version of TLS.
@@ -96,12 +93,35 @@ impl Protocol {
     }
 }
 
-/// What is said of a Java store with a certificate and its key.
-pub(crate) const NO_KEY_STORE: &str = "Java key stores are not read yet. Export certificate and key as PEM: `keytool -importkeystore -srckeystore STORE \
-     -destkeystore store.p12 -deststoretype PKCS12` (not needed for a PKCS12 store), then `openssl pkcs12 -in store.p12 \
-     -nokeys -out certificate.pem` and `openssl pkcs12 -in store.p12 -nocerts -nodes -out key.pem`; name them in \
-     `certificate-file` and `key-file`";
-
-/// What is said of a Java store with trusted authorities.
-pub(crate) const NO_TRUST_STORE: &str = "Java key stores are not read yet. Export the authorities as PEM, `keytool -list -rfc -keystore STORE > ca.pem`, and \
-     name that in `ca-file`";
+/// Kinds of stores. What is in the file counts.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum StoreType {
+    /// JKS of Java. Many a file of that name holds PKCS12, and loads as well.
+    #[serde(rename = "JKS")]
+    Jks,
+    /// PKCS12, as `openssl` and Java since version 9 write it.
+    #[serde(rename = "PKCS12")]
+    Pkcs12,
+    /// JCEKS of Java. A store that has this format is refused with the command that converts it.
+    #[serde(rename = "JCEKS")]
+    Jceks,
+    /// BKS of Bouncy Castle.
+    #[serde(rename = "BKS")]
+    #[schemars(extend("x-refused" = "only Bouncy Castle reads this kind; convert it: `keytool -importkeystore -srcstoretype BKS \
+                                     -providerclass org.bouncycastle.jce.provider.BouncyCastleProvider -providerpath bcprov.jar \
+                                     -srckeystore STORE -destkeystore new.p12 -deststoretype PKCS12`"))]
+    Bks,
+    /// Keys in a security module.
+    #[serde(rename = "PKCS11")]
+    #[schemars(extend("x-refused" = "keys in security modules cannot be used; name a PKCS12 or JKS store, or PEM files"))]
+    Pkcs11,
+    /// Several stores as one.
+    #[serde(rename = "DKS")]
+    #[schemars(extend("x-refused" = "a list of stores; put them into one: `keytool -importkeystore -srckeystore STORE -destkeystore \
+                                     new.p12 -deststoretype PKCS12`, once for each"))]
+    Dks,
+    /// The store of Windows.
+    #[serde(rename = "Windows_MY")]
+    #[schemars(extend("x-refused" = "the store of Windows does not exist here; export a PKCS12 (.pfx) file from it"))]
+    WindowsMy,
+}

@@ -68,6 +68,9 @@ impl Meaning<'_> {
             for file in [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file] {
                 *file = file.take().map(|file| self.folder.join(file));
             }
+            for store in [&mut tls.key_store, &mut tls.trust_store].into_iter().flatten() {
+                store.files_mut().for_each(|file| *file = self.folder.join(&file));
+            }
             tls.ciphers = self.ciphers(&join(path, "tls"), mem::take(&mut tls.ciphers));
         }
         for value in headers_mut(target).into_iter().flat_map(|headers| headers.values_mut()) {
@@ -106,7 +109,11 @@ impl Meaning<'_> {
                 }
             }
             TargetConfig::AwsAlb(alb) => {
-                let certificate = alb.http.tls.as_ref().is_some_and(|tls| tls.certificate_file.is_some());
+                let certificate = alb
+                    .http
+                    .tls
+                    .as_ref()
+                    .is_some_and(|tls| tls.certificate_file.is_some() || tls.key_store.is_some());
                 if alb.token.is_none() && !certificate {
                     let message = "sends neither a `token` nor a client certificate (`tls`): whoever reaches the load \
                                    balancer can send the same, unless its network keeps them out";

@@ -1,6 +1,8 @@
 //! The meaning of `tls` of a listener, and of the names of cipher suites.
 
-use adapters::tls::{cipher_names, is_cipher_name};
+use std::path::PathBuf;
+
+use adapters::tls::{KeySource, Store, TrustSource, cipher_names, is_cipher_name};
 
 use super::Meaning;
 use crate::config::{
@@ -25,13 +27,17 @@ impl Meaning<'_> {
             self.problem(&join(path, "port"), "required key is missing");
         }
         for (key, value) in [("certificate-file", &file.certificate_file), ("key-file", &file.key_file)] {
-            // The store was refused, with what to write instead.
             if value.is_none() && !given(key) && !given("key-store") {
                 self.problem(
                     &join(path, key),
-                    "required key is missing: TLS needs a certificate and its key",
+                    "required key is missing: TLS needs a certificate and its key, or a `key-store` with both",
                 );
+            } else if given(key) && given("key-store") {
+                self.problem(&join(path, key), "given beside `key-store`; name one of the two");
             }
+        }
+        if given("ca-file") && given("trust-store") {
+            self.problem(&join(path, "ca-file"), "given beside `trust-store`; name one of the two");
         }
         let names = many(file.allowed_peer_names);
         let mutual = !names.is_empty() || given("allowed-peer-names") || file.mutual_auth == Some(true);
@@ -43,27 +49,34 @@ impl Meaning<'_> {
             let message = format!("`{}` is no name", shorten(name).escape_debug());
             self.problem(&join(path, "allowed-peer-names"), message);
         }
-        if mutual && file.ca_file.is_none() && !given("ca-file") && !given("trust-store") {
+        if mutual && !given("ca-file") && !given("trust-store") {
             let message = "required key is missing: mutual TLS needs the authorities that sign the clients' certificates";
             self.problem(&join(path, "ca-file"), message);
         }
-        if !mutual && file.ca_file.is_some() {
-            let message = "no effect: clients are asked for no certificate; add `allowed-peer-names`, or `mutual-auth: true`";
-            self.warn(&join(path, "ca-file"), message);
-        }
-        let ciphers = self.ciphers(path, many(file.ciphers));
-        let clients = match file.ca_file.filter(|_| mutual) {
-            Some(ca_file) => {
-                Some(ClientCertificates { ca_file: self.folder.join(ca_file), allowed_names: names })
+        for key in ["ca-file", "trust-store"] {
+            if !mutual && given(key) {
+                let message = "no effect: clients are asked for no certificate; add `allowed-peer-names`, or `mutual-auth: true`";
+                self.warn(&join(path, key), message);
             }
+        }
+        let identity = match file.key_store {
+            Some(store) => Some(KeySource::Store(self.store(store))),
+            None => self.pem(file.certificate_file, file.key_file),
+        };
+        let authorities = match file.trust_store {
+            Some(store) => Some(TrustSource::Store(self.store(store))),
+            None => file.ca_file.map(|file| TrustSource::Pem(self.folder.join(file))),
+        };
+        let ciphers = self.ciphers(path, many(file.ciphers));
+        let clients = match authorities.filter(|_| mutual) {
+            Some(authorities) => Some(ClientCertificates { authorities, allowed_names: names }),
             None if mutual => return None,
             None => None,
         };
         Some(ServerTls {
             ports: file.port?.into_vec(),
             addresses: file.address.map_or_else(|| around.to_vec(), OneOrMany::into_vec),
-            certificate_file: self.folder.join(file.certificate_file?),
-            key_file: self.folder.join(file.key_file?),
+            identity: identity?,
             clients,
             protocols: file
                 .protocols
@@ -73,6 +86,17 @@ impl Meaning<'_> {
                 .collect(),
             ciphers,
         })
+    }
+
+    fn pem(&self, certificate_file: Option<PathBuf>, key_file: Option<PathBuf>) -> Option<KeySource> {
+        let (certificate_file, key_file) = (self.folder.join(certificate_file?), self.folder.join(key_file?));
+        Some(KeySource::Pem { certificate_file, key_file })
+    }
+
+    /// With names that are relative to the configuration's folder.
+    fn store(&self, mut store: Store) -> Store {
+        store.files_mut().for_each(|file| *file = self.folder.join(&file));
+        store
     }
 
     /// The names that mean something here; `path` is that of the `tls` they stand in.
@@ -100,7 +124,7 @@ impl Meaning<'_> {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use adapters::tls::Version;
+    use adapters::tls::{TrustSource, Version};
 
     use crate::config::parse;
 
@@ -140,10 +164,10 @@ mod tests {
         );
         let tls = parse(&text, Path::new("/etc/esp")).unwrap().config.service.tls.unwrap();
         assert_eq!(tls.addresses, ["127.0.0.1"]);
-        assert_eq!(tls.certificate_file, PathBuf::from("/etc/esp/a.pem"));
-        assert_eq!(tls.key_file, PathBuf::from("/b.key"));
+        assert_eq!(tls.identity.files(), [PathBuf::from("/etc/esp/a.pem"), PathBuf::from("/b.key")]);
         assert_eq!(tls.protocols, [Version::Tls13]);
         let clients = tls.clients.unwrap();
-        assert_eq!((clients.ca_file, clients.allowed_names), ("/etc/esp/c".into(), vec!["d".to_owned()]));
+        assert_eq!(clients.authorities, TrustSource::Pem("/etc/esp/c".into()));
+        assert_eq!(clients.allowed_names, ["d"]);
     }
 }

@@ -4,7 +4,7 @@
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::config::file::tls::{NO_KEY_STORE, NO_TRUST_STORE, Protocol};
+use crate::config::file::tls::{Protocol, StoreType};
 
 /// Amends those of `keys` that the settings of one adapter have.
 pub(super) fn keys(keys: &mut Map<String, Value>) {
@@ -66,14 +66,23 @@ pub(super) fn definitions(generator: &mut SchemaGenerator) {
         }
         amend(keys, "protocols", json!({ "items": version, "x-default": "all" }));
         amend(keys, "ciphers", json!({ "x-default": "all" }));
-        keys.insert(
-            "trust-store".to_owned(),
-            json!({ "description": "Trusted authorities.", "x-refused": NO_TRUST_STORE }),
-        );
-        keys.insert(
-            "key-store".to_owned(),
-            json!({ "description": "Client certificate.", "x-refused": NO_KEY_STORE }),
-        );
+        for key in ["trust-store", "key-store"] {
+            amend(keys, key, json!({ "x-default": "none" }));
+        }
+    }
+    // As with the versions.
+    generator.definitions_mut().remove("StoreType");
+    let store_type = generator.subschema_for::<StoreType>();
+    if let Some(keys) = definition(generator, "Store") {
+        amend(keys, "key-password-file", json!({ "x-default": "the password of the store" }));
+        let described =
+            json!({ "description": "What kind of store it is. Has no effect: what is in the file tells." });
+        let mut property = store_type.to_value();
+        if let (Value::Object(property), Value::Object(described)) = (&mut property, described) {
+            property.extend(described);
+            property.insert("x-default".to_owned(), "seen by the content".into());
+        }
+        keys.insert("store-type".to_owned(), property);
     }
 }
 
