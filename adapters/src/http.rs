@@ -19,17 +19,17 @@ use crate::{
     gzip::Gzip,
     headers,
     health::Probe,
-    partial::{self, Answered},
     retry_after,
     status::{Lists, StatusTable},
     tls::{self, RELOAD_INTERVAL, Reloading},
     url,
 };
 
-pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
+pub use self::config::{Answers, Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
 pub(crate) use self::traits::{Traits, is_text};
-use self::{probe::Probing, traits::BodyLimit};
+use self::{answers::Items, probe::Probing, traits::BodyLimit};
 
+mod answers;
 mod authorized;
 mod config;
 mod probe;
@@ -41,8 +41,8 @@ pub struct Http {
     /// Proves who sends; `None` for plain HTTP.
     authorize: Option<Arc<dyn Authorize>>,
     statuses: StatusTable,
-    /// Whether a success may name records that were not processed.
-    partial: bool,
+    /// Reads what a success says of single records, where it does.
+    items: Option<Items>,
     body_limit: BodyLimit,
     /// Bodies larger than this are compressed.
     gzip: Option<(usize, Gzip)>,
@@ -106,8 +106,8 @@ impl Http {
         let http = Self {
             client: Client::new(endpoints, freed, call_timeout),
             authorize,
+            items: config.answers().map(|answers| Items::new(answers, &statuses)),
             statuses,
-            partial: config.partial_response,
             body_limit: BodyLimit::new(&config, &traits),
             gzip: (config.compression == Compression::Gzip)
                 .then(|| (config.compression_threshold, Gzip::default())),
@@ -154,10 +154,10 @@ impl Http {
             content_type: ::http::HeaderValue::from_static(payload.content_type),
             authorize: self.authorize.as_deref(),
             probe: false,
-            keep: match &self.authorize {
-                _ if self.partial => Keep::All(partial::answer_bytes_max(payload.count.get())),
-                Some(_) => Keep::Refusals,
-                None => Keep::Nothing,
+            keep: match (&self.items, &self.authorize) {
+                (Some(items), _) => Keep::All(items.answer_bytes_max(payload.count.get())),
+                (None, Some(_)) => Keep::Refusals,
+                (None, None) => Keep::Nothing,
             },
         }
     }
@@ -165,11 +165,11 @@ impl Http {
     fn report(&self, answer: Answer<'_>, records: usize) -> Report {
         let code = answer.status.as_u16();
         if self.statuses.is_success(code) && answer.whole {
-            if !self.partial {
+            let Some(items) = &self.items else {
                 answer.queued.succeeded();
                 return Report::delivered(Some(code));
-            }
-            return self.partial_report(answer, records);
+            };
+            return items.report(answer, records);
         }
         let retry_after = retry_after::parse(&answer.headers, SystemTime::now());
         let mut report = self.statuses.report(code, retry_after);
@@ -193,25 +193,6 @@ impl Http {
             .endpoint
             .complain(Some(status), &format_args!("status {status} for {records} record{s}{broken}{words}"));
         report
-    }
-
-    /// A success, but for the records that its body names.
-    fn partial_report(&self, answer: Answer<'_>, records: usize) -> Report {
-        let status = answer.status.as_u16();
-        let answered = partial::parse(&answer.body, answer.cut, records);
-        match &answered {
-            Answered::AllDone => (),
-            Answered::Except(failures) => {
-                let failed = failures.len();
-                let words = format_args!("{failed} of {records} records were not processed");
-                answer.endpoint.complain(Some(answer.status), &words);
-            }
-            Answered::Nonsense(why) => answer.endpoint.complain(Some(answer.status), &format_args!(
-                "status {status} with batchItemFailures that name no record ({why}), so all of {records} count as failed"
-            )),
-        }
-        answer.queued.succeeded();
-        answered.into_report(Some(status))
     }
 }
 

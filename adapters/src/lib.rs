@@ -160,13 +160,16 @@ pub enum Outcomes {
     Except(Vec<ItemFailure>),
 }
 
-/// A record that the peer says it could not process: an entry of `batchItemFailures`.
+/// A record that the peer says it could not process: an entry of `batchItemFailures`, or one that the peer answered by its
+/// place in the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemFailure {
     /// `itemIdentifier`: the name of the record, as the peer understood it.
     pub identifier: String,
     /// `retryable`: whether another attempt may succeed. True unless the peer says otherwise.
     pub retryable: bool,
+    /// What it failed of, as far as the peer told.
+    pub cause: Cause,
     /// `reason`, for the log and the dead letter; cut to [`REASON_BYTES_MAX`].
     pub reason: Option<String>,
 }
@@ -319,12 +322,16 @@ pub enum TargetConfig {
     AwsApiGateway(aws_http::Config),
     /// `type: aws-function-url`: the URL of a Lambda function behind IAM authorization.
     AwsFunctionUrl(aws_http::Config),
+    /// `type: aws-opensearch`: a domain of OpenSearch Service, or a serverless collection.
+    AwsOpensearch(aws_http::Config),
     /// `type: aws-alb`: an application load balancer.
     AwsAlb(aws_alb::Config),
     /// `type: aws-lambda`: direct Invoke.
     AwsLambda(aws_lambda::Config),
     /// `type: gcp-functions`: a Google Cloud function, or a Cloud Run service.
     GcpFunctions(gcp_functions::Config),
+    /// `type: webhook`: any receiver of Standard Webhooks.
+    Webhook(webhook::Config),
     /// `type: file`: lines in files of a folder.
     File(file::Config),
 }
@@ -340,9 +347,13 @@ impl TargetConfig {
             Self::AwsFunctionUrl(config) => {
                 Ok(Arc::new(aws_http::build(name, aws_http::Kind::FunctionUrl, config)?))
             }
+            Self::AwsOpensearch(config) => {
+                Ok(Arc::new(aws_http::build(name, aws_http::Kind::OpenSearch, config)?))
+            }
             Self::AwsAlb(config) => Ok(Arc::new(aws_alb::build(name, config)?)),
             Self::AwsLambda(config) => Ok(Arc::new(aws_lambda::AwsLambda::new(name, config)?)),
             Self::GcpFunctions(config) => Ok(Arc::new(gcp_functions::build(name, config)?)),
+            Self::Webhook(config) => Ok(Arc::new(webhook::build(name, config)?)),
             Self::File(config) => Ok(Arc::new(file::File::new(name, config)?)),
         }
     }
@@ -367,8 +378,10 @@ pub mod gcp_functions;
 pub mod http;
 pub mod tls;
 pub mod token;
+pub mod webhook;
 
 mod authorize;
+mod bulk;
 mod client;
 mod endpoints;
 mod gzip;

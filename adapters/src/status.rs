@@ -90,6 +90,16 @@ impl StatusTable {
         }
     }
 
+    /// The same table for the statuses of single records inside an answer: only 200 to 299 say that one is delivered.
+    pub(crate) fn for_items(&self) -> Self {
+        Self { success: Vec::new(), ..self.clone() }
+    }
+
+    /// Whether an operator says what `code` means, when it is no success.
+    pub(crate) fn is_listed(&self, code: u16) -> bool {
+        self.rejected.contains(&code) || self.retried.contains(&code)
+    }
+
     /// The report on a request that was answered with `code`.
     pub(crate) fn report(&self, code: u16, retry_after: Option<Duration>) -> Report {
         let (class, outcome) = self.judge(code, retry_after.is_some());

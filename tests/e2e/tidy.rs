@@ -7,9 +7,10 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 50] = [
+const PURE: [&str; 52] = [
     "adapters/src/aws_http/address.rs",
     "adapters/src/aws_http/refusal.rs",
+    "adapters/src/bulk.rs",
     "adapters/src/file/lines.rs",
     "adapters/src/file/names.rs",
     "adapters/src/gcp_functions/audience.rs",
@@ -20,6 +21,7 @@ const PURE: [&str; 50] = [
     "adapters/src/status.rs",
     "adapters/src/token/jwt.rs",
     "adapters/src/url.rs",
+    "adapters/src/webhook/signature.rs",
     "connector/src/admission.rs",
     "connector/src/breaker.rs",
     "connector/src/concurrency.rs",

@@ -103,7 +103,12 @@ async fn a_function_may_name_what_failed() {
     let report =
         answered(ok(r#"{"batchItemFailures":[{"itemIdentifier":"2","retryable":false,"reason":"no"}]}"#))
             .await;
-    let failure = ItemFailure { identifier: "2".to_owned(), retryable: false, reason: Some("no".to_owned()) };
+    let failure = ItemFailure {
+        identifier: "2".to_owned(),
+        retryable: false,
+        cause: Cause::FunctionError,
+        reason: Some("no".to_owned()),
+    };
     assert_eq!(report, Report::partial(Some(200), vec![failure]));
     let proxy = json!({"statusCode": 422, "body": "no"}).to_string();
     let report = answered(ok(&proxy)).await;

@@ -5,7 +5,7 @@ use std::{mem, net::IpAddr};
 use adapters::{
     TargetConfig, aws_alb, aws_lambda,
     aws_lambda::InvocationType,
-    http::{Compression, HeaderValue},
+    http::{Answers, Compression, HeaderValue},
     token,
 };
 use serde_json::{Map, Value};
@@ -79,6 +79,13 @@ impl Meaning<'_> {
             TargetConfig::AwsAlb(aws_alb::Config { token: Some(token::Source::File { file }), .. }) => {
                 *file = self.folder.join(&file);
             }
+            TargetConfig::Webhook(hook) => {
+                for secret in &mut hook.secrets {
+                    if let HeaderValue::File { file } = secret {
+                        *file = self.folder.join(&file);
+                    }
+                }
+            }
             TargetConfig::File(folder) => folder.path = self.folder.join(&folder.path),
             _ => {}
         }
@@ -115,10 +122,29 @@ impl Meaning<'_> {
             }
             _ => {}
         }
+        self.answers(path, node, target);
         let probed = http_settings(target).is_some_and(|http| http.health_check.enabled);
         if probed && !matches!(target, TargetConfig::Http(_)) {
             let message = "probes carry no signature and no token, and each may be billed as a call";
             self.note(&join(path, "health-check"), message);
+        }
+    }
+
+    /// An answer to `_bulk` is a success whatever became of the records.
+    fn answers(&mut self, path: &str, node: Option<&Node>, target: &TargetConfig) {
+        let Some(http) = http_settings(target) else { return };
+        if http.answers.is_some() && given(node, "partial-response") {
+            let message = "has no effect: `answers` says how the body of a success is read";
+            self.warn(&join(path, "partial-response"), message);
+        }
+        let is_bulk = |url: &String| {
+            let path = url.split(['?', '#']).next().unwrap_or_default();
+            path.trim_end_matches('/').ends_with("/_bulk")
+        };
+        if http.urls.iter().any(is_bulk) && http.answers != Some(Answers::ElasticsearchBulk) {
+            let message = "`_bulk` answers 200 also when it refused records, which would be lost: set `answers: \
+                           elasticsearch-bulk`";
+            self.warn(&join(path, "urls"), message);
         }
     }
 
@@ -140,12 +166,16 @@ impl Meaning<'_> {
     /// Who reads along where there is no TLS.
     fn in_the_clear(&mut self, path: &str, target: &TargetConfig) {
         let what = match target {
-            TargetConfig::AwsApiGateway(_) | TargetConfig::AwsFunctionUrl(_) | TargetConfig::AwsLambda(_) => {
-                "the session token and the records"
-            }
+            TargetConfig::AwsApiGateway(_)
+            | TargetConfig::AwsFunctionUrl(_)
+            | TargetConfig::AwsOpensearch(_)
+            | TargetConfig::AwsLambda(_) => "the session token and the records",
             TargetConfig::GcpFunctions(_) => "the identity token and the records",
             TargetConfig::AwsAlb(alb) if alb.token.is_some() => "the token and the records",
-            TargetConfig::AwsAlb(_) | TargetConfig::Http(_) | TargetConfig::File(_) => return,
+            TargetConfig::AwsAlb(_)
+            | TargetConfig::Http(_)
+            | TargetConfig::Webhook(_)
+            | TargetConfig::File(_) => return,
         };
         let urls: Vec<(String, &str)> = match target {
             TargetConfig::AwsLambda(lambda) => {

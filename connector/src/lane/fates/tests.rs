@@ -32,6 +32,7 @@ fn named(failures: &[(&str, bool)]) -> Report {
     let failure = |(identifier, retryable): &(&str, bool)| ItemFailure {
         identifier: (*identifier).to_owned(),
         retryable: *retryable,
+        cause: Cause::FunctionError,
         reason: Some("its words".to_owned()),
     };
     Report::partial(Some(200), failures.iter().map(failure).collect())
