@@ -93,6 +93,42 @@ fn who_names_all_records_tells_nothing_of_any() {
 }
 
 #[test]
+fn a_named_record_fails_of_what_it_is_named_with() {
+    let mut report = named(&[("0", true), ("2", false)]);
+    let Outcomes::Except(failures) = &mut report.outcomes else { panic!() };
+    (failures[0].cause, failures[1].cause) = (Cause::Overloaded, Cause::Status(400));
+    let expected = [
+        (Outcome::Retryable(Cause::Overloaded), About::Named),
+        (Outcome::Delivered, About::Several),
+        (Outcome::Rejected(Cause::Status(400)), About::Named),
+    ];
+    assert_eq!(each(&report, 3), expected);
+}
+
+#[test]
+fn a_destination_that_refuses_all_alike_holds_whether_it_names_them_or_not() {
+    let held = |report: &Report, count| {
+        let mut fates = Fates::new(report, &batch(count)).each_held();
+        fates.dedup();
+        fates
+    };
+    let refused = Report::failed(Class::Record, Cause::Status(400));
+    assert_eq!(held(&refused, 2), [(Outcome::Retryable(Cause::Status(400)), Class::Hold)]);
+    let all = named(&[("0", false), ("1", false)]);
+    assert_eq!(held(&all, 2), [(Outcome::Retryable(Cause::FunctionError), Class::Hold)]);
+    // Whoever takes one of them, or wants one again, does not refuse all.
+    assert_eq!(held(&all, 3)[0].1, Class::Partial);
+    assert_eq!(held(&named(&[("0", false), ("1", true)]), 2)[0].1, Class::Partial);
+}
+
+impl Fates<'_> {
+    fn each_held(mut self) -> Vec<(Outcome, Class)> {
+        self.hold();
+        self.iter().map(|fate| (fate.outcome, self.class)).collect()
+    }
+}
+
+#[test]
 fn who_names_nobody_fails_as_a_whole() {
     for report in [named(&[("9", true)]), named(&[("1", true), ("x", false)])] {
         assert_eq!(each(&report, 3), [(Outcome::Retryable(Cause::Malformed), About::Several); 3]);
