@@ -16,6 +16,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 
 pub mod chains;
+pub mod changes;
 mod connector;
 mod connector_process;
 mod envoy;
@@ -26,6 +27,7 @@ pub mod poison;
 pub mod pretend;
 mod process;
 mod receiver;
+mod recipe;
 mod shipped;
 mod xdr_client;
 
@@ -37,6 +39,7 @@ pub use self::{
     ministack::{Cloud, MiniStack},
     process::Process,
     receiver::{Receiver, Request},
+    recipe::Recipe,
     shipped::Shipped,
     xdr_client::{Ack, XdrClient, delete, info_request, version, write},
 };

@@ -74,6 +74,11 @@ impl Named<'_> {
         (self.index < count).then_some(self)
     }
 
+    /// Whether it is refused, and not in the consumer's own words.
+    pub(super) fn is_refused_by_status(&self) -> bool {
+        !self.retryable && self.cause != Cause::FunctionError
+    }
+
     /// What this means for the record.
     pub(super) fn outcome(&self) -> Outcome {
         if self.retryable { Outcome::Retryable(self.cause) } else { Outcome::Rejected(self.cause) }

@@ -114,11 +114,18 @@ fn a_destination_that_refuses_all_alike_holds_whether_it_names_them_or_not() {
     };
     let refused = Report::failed(Class::Record, Cause::Status(400));
     assert_eq!(held(&refused, 2), [(Outcome::Retryable(Cause::Status(400)), Class::Hold)]);
-    let all = named(&[("0", false), ("1", false)]);
-    assert_eq!(held(&all, 2), [(Outcome::Retryable(Cause::FunctionError), Class::Hold)]);
-    // Whoever takes one of them, or wants one again, does not refuse all.
+    let by_status = |failures: &[(&str, bool)]| {
+        let mut report = named(failures);
+        let Outcomes::Except(failures) = &mut report.outcomes else { panic!() };
+        failures.iter_mut().for_each(|failure| failure.cause = Cause::Status(400));
+        report
+    };
+    let all = by_status(&[("0", false), ("1", false)]);
+    assert_eq!(held(&all, 2), [(Outcome::Retryable(Cause::Status(400)), Class::Hold)]);
+    // Whoever takes one of them, or wants one again, does not refuse all; and who says so of a record itself is believed.
     assert_eq!(held(&all, 3)[0].1, Class::Partial);
-    assert_eq!(held(&named(&[("0", false), ("1", true)]), 2)[0].1, Class::Partial);
+    assert_eq!(held(&by_status(&[("0", false), ("1", true)]), 2)[0].1, Class::Partial);
+    assert_eq!(held(&named(&[("0", false)]), 1)[0].1, Class::Partial);
 }
 
 impl Fates<'_> {
