@@ -126,7 +126,8 @@ fn target(url: &str, chains: &Chains, more: Value) -> SharedTarget {
 }
 
 async fn deliver(target: &SharedTarget, body: Bytes) -> Report {
-    let payload = Payload { body, content_type: "application/json", count: NonZeroUsize::MIN };
+    let payload =
+        Payload { body, content_type: "application/json".into(), count: NonZeroUsize::MIN, request: None };
     target.deliver(&payload).await
 }
 
