@@ -1,4 +1,4 @@
-//! POST over HTTP/1.1 or HTTP/2.
+//! Requests over HTTP/1.1 or HTTP/2: POST, unless the payload says otherwise.
 
 use std::{
     num::NonZeroUsize,
@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::{
-    Access, BuildError, Cause, Class, EndpointStats, Payload, ProbeFailure, Report, Target,
+    Access, BuildError, Cause, Class, EndpointStats, Payload, ProbeFailure, Report, RequestParts, Target,
     authorize::Authorize,
     client::{Answer, Call, Client, Endpoint, FailureKind, Keep, Limits, Template},
     endpoints::Health,
@@ -141,7 +141,7 @@ impl Http {
         });
     }
 
-    fn call(&self, payload: &Payload) -> Call<'_> {
+    fn call<'a>(&'a self, payload: &'a Payload) -> Call<'a> {
         let (body, gzip) = match &self.gzip {
             Some((threshold, gzip)) if payload.body.len() > *threshold => {
                 (gzip.compress(&payload.body), true)
@@ -151,7 +151,8 @@ impl Http {
         Call {
             body,
             gzip,
-            content_type: ::http::HeaderValue::from_static(payload.content_type),
+            content_type: media_type(&payload.content_type),
+            parts: payload.request.as_deref(),
             authorize: self.authorize.as_deref(),
             probe: false,
             keep: match (&self.items, &self.authorize) {
@@ -162,9 +163,10 @@ impl Http {
         }
     }
 
-    fn report(&self, answer: Answer<'_>, records: usize) -> Report {
+    fn report(&self, answer: Answer<'_>, payload: &Payload) -> Report {
         let code = answer.status.as_u16();
-        if self.statuses.is_success(code) && answer.whole {
+        let (records, success) = (payload.count.get(), success_status_codes(payload.request.as_deref()));
+        if self.statuses.confirms(code, success) && answer.whole {
             let Some(items) = &self.items else {
                 answer.queued.succeeded();
                 return Report::delivered(Some(code));
@@ -172,13 +174,13 @@ impl Http {
             return items.report(answer, records);
         }
         let retry_after = retry_after::parse(&answer.headers, SystemTime::now());
-        let mut report = self.statuses.report(code, retry_after);
+        let mut report = self.statuses.report_on(code, retry_after, success);
         // An answer that broke off confirms nothing: the part missing may have told of a failure.
         if !answer.whole && matches!(report.class, Class::Done | Class::Record) {
             let unreachable = Report::failed(Class::Transient, Cause::Unreachable);
             report = Report { status: report.status, retry_after, ..unreachable };
         }
-        let verdict = self.verdict(&answer);
+        let verdict = self.verdict(&answer, success);
         // Whatever the operator's lists say of the status: this one is surely not about the records.
         if verdict.as_ref().is_some_and(|verdict| verdict.credentials) {
             let credentials = Report::failed(Class::Credentials, Cause::Unauthorized);
@@ -212,7 +214,7 @@ impl Target for Http {
                 Some(authorize) => self.authorized_call(authorize.as_ref(), &call).await,
             };
             match result {
-                Ok(answer) => self.report(answer, payload.count.get()),
+                Ok(answer) => self.report(answer, payload),
                 Err(failure) => match failure.kind {
                     FailureKind::Unreachable => Report::failed(Class::Transient, Cause::Unreachable),
                     FailureKind::Timeout => Report::failed(Class::Transient, Cause::Timeout),
@@ -287,6 +289,20 @@ fn tls_for(
         Protocol::Http2 => &[b"h2", b"http/1.1"],
     };
     tls::client(name, &settings, alpn).map(Some)
+}
+
+fn media_type(text: &std::borrow::Cow<'static, str>) -> ::http::HeaderValue {
+    match text {
+        std::borrow::Cow::Borrowed(text) => ::http::HeaderValue::from_static(text),
+        // One that is configured was checked when it was read.
+        std::borrow::Cow::Owned(text) => ::http::HeaderValue::from_str(text)
+            .unwrap_or(const { ::http::HeaderValue::from_static("application/octet-stream") }),
+    }
+}
+
+/// The statuses that confirm a request, where it has its own.
+fn success_status_codes(parts: Option<&RequestParts>) -> &[u16] {
+    parts.map_or(&[], |parts| &parts.success_status_codes)
 }
 
 fn concurrency(config: &Config) -> NonZeroUsize {

@@ -4,10 +4,12 @@
 //! type and a count; it knows nothing of databases, queues, routes or retries. The caller batches,
 //! retries, paces and gives up; a target makes **one attempt** and tells the truth about it.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+
+pub use self::request::RequestParts;
 
 /// Where encoded records go.
 pub trait Target: fmt::Debug + Send + Sync + 'static {
@@ -55,9 +57,12 @@ pub struct Payload {
     /// The body, before any compression the target applies.
     pub body: Bytes,
     /// Media type of `body`, such as `application/json`.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Records inside `body`.
     pub count: NonZeroUsize,
+    /// What the request is besides the body, where that is not as the target has it. Only targets that speak HTTP can
+    /// honour it; no other one is given any.
+    pub request: Option<Arc<RequestParts>>,
 }
 
 /// What one attempt achieved.
@@ -376,6 +381,7 @@ pub mod credentials;
 pub mod file;
 pub mod gcp_functions;
 pub mod http;
+pub mod request;
 pub mod tls;
 pub mod token;
 pub mod webhook;

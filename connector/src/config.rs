@@ -298,6 +298,36 @@ pub enum Format {
         /// `encoding` (ours). Default raw.
         encoding: AvroEncoding,
     },
+    /// `template` (ours): the whole request, as templates make it.
+    Template(Box<TemplateFormat>),
+}
+
+/// `format: {mode: template}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateFormat {
+    /// `content-type` of the body. Default `application/json`.
+    pub content_type: String,
+    /// Requests for writes; `None` when they are not sent.
+    pub write: Option<RequestTemplate>,
+    /// Requests for deletes; `None` when they are not sent.
+    pub delete: Option<RequestTemplate>,
+}
+
+/// A request as templates make it. What is absent is as the destination has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestTemplate {
+    /// `body`, or the text of `body-file`; no body at all when absent.
+    pub body: Option<String>,
+    /// `method`.
+    pub method: Option<&'static str>,
+    /// `path`, relative to the URL of the destination.
+    pub path: Option<String>,
+    /// `query`.
+    pub query: Option<String>,
+    /// `headers`.
+    pub headers: BTreeMap<String, String>,
+    /// `success-status-codes`; those of the destination when empty.
+    pub success_status_codes: Vec<u16>,
 }
 
 /// How values become JSON where JSON has no form of its own for them.

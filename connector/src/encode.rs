@@ -2,12 +2,14 @@
 //!
 //! A format writes straight from the wire bytes of the frame; there is no value tree in between.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
+
+use adapters::RequestParts;
 
 use crate::{
     batch::BatchPolicy,
     config::{Batching, DurableMember, Format, JsonRules},
-    notification::{ChangeNotification, Value},
+    notification::{ChangeNotification, Operation, Value},
 };
 
 mod avro;
@@ -16,9 +18,11 @@ mod flat_json;
 mod json;
 mod json_value;
 mod message_pack;
+mod template;
 mod text;
 
 pub use body::Body;
+pub(crate) use template::template_problems;
 
 /// Writes notifications in one configured format.
 #[derive(Clone, Debug)]
@@ -32,6 +36,7 @@ enum Writer {
     FlatJson { metadata_key: String, durable: DurableMember, rules: JsonRules },
     MessagePack,
     Avro(avro::Avro),
+    Template(Box<template::TemplateFormat>),
 }
 
 /// A format that cannot be used as configured.
@@ -65,25 +70,30 @@ impl Encoder {
             Format::Avro { schema, stringify_map_keys, encoding } => {
                 Writer::Avro(avro::Avro::new(&schema, stringify_map_keys, encoding)?)
             }
+            Format::Template(template) => {
+                Writer::Template(Box::new(template::TemplateFormat::new(&template)?))
+            }
         };
         Ok(Self { writer })
     }
 
-    /// Appends `notification` to `out` as a piece, which a [`Body`] makes a request of. On an error what was appended is
-    /// meaningless.
+    /// Appends `notification` to `out` as a piece, which a [`Body`] makes a request of, and says what the request is
+    /// besides, where that is not as the destination has it. On an error what was appended is meaningless.
     pub fn encode(
         &self,
         notification: &ChangeNotification<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Option<Arc<RequestParts>>, EncodeError> {
         match &self.writer {
+            Writer::Template(template) => return template.write(notification, out),
             Writer::Json(rules) => json::write(notification, *rules, out),
             Writer::FlatJson { metadata_key, durable, rules } => {
                 flat_json::write(notification, metadata_key, *durable, *rules, out)
             }
             Writer::MessagePack => message_pack::write(notification, out),
             Writer::Avro(avro) => avro.write(notification, out),
-        }
+        }?;
+        Ok(None)
     }
 
     /// How pieces are put into requests: one each unless `batching` says otherwise.
@@ -115,7 +125,18 @@ impl Encoder {
             }),
             (Writer::MessagePack, _) => Body::binary(MESSAGE_PACK, chosen),
             (Writer::Avro(_), _) => Body::binary(AVRO, chosen),
+            (Writer::Template(template), _) => template.body(batching),
         }
+    }
+
+    /// Whether such changes are acknowledged and not sent.
+    pub fn skips(&self, operation: Operation) -> bool {
+        matches!(&self.writer, Writer::Template(template) if template.skips(operation))
+    }
+
+    /// Whether it makes more of a request than a body, which only destinations that speak HTTP can honour.
+    pub fn needs_http(&self) -> bool {
+        matches!(&self.writer, Writer::Template(template) if template.needs_http())
     }
 
     /// Whether a bin is hidden behind the metadata, because it has the name of the metadata's member.
@@ -123,6 +144,20 @@ impl Encoder {
         let Writer::FlatJson { metadata_key, .. } = &self.writer else { return false };
         notification.bins.iter().any(|bin| bin.name == metadata_key.as_bytes())
     }
+}
+
+/// Appends a value as every JSON format writes it.
+pub(crate) fn write_json_value(
+    value: Value<'_>,
+    rules: JsonRules,
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    json_value::write_value(value, rules, out)
+}
+
+/// Appends text as a JSON string.
+pub(crate) fn write_json_text(text: &str, out: &mut Vec<u8>) {
+    json_value::write_text(text.as_bytes(), out);
 }
 
 /// Appends a user key as every JSON format writes it.

@@ -139,7 +139,8 @@ fn build(
 }
 
 async fn deliver(target: &SharedTarget, body: Bytes) -> Report {
-    let payload = Payload { body, content_type: "application/json", count: NonZeroUsize::MIN };
+    let payload =
+        Payload { body, content_type: "application/json".into(), count: NonZeroUsize::MIN, request: None };
     target.deliver(&payload).await
 }
 

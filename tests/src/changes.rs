@@ -71,7 +71,8 @@ impl Change {
 
     /// Its bins as JSON; null when it is deleted.
     pub fn json(&self) -> serde_json::Value {
-        let bins = self.bins.as_ref().map(|bins| bins.iter().map(|(name, bin)| ((*name).to_owned(), bin.json())));
+        let bins =
+            self.bins.as_ref().map(|bins| bins.iter().map(|(name, bin)| ((*name).to_owned(), bin.json())));
         bins.map_or(serde_json::Value::Null, |bins| serde_json::Value::Object(bins.collect()))
     }
 

@@ -44,7 +44,8 @@ impl Recipe {
 
     /// Runs it with `program`, a connector.
     pub async fn start(&self, program: Command, variables: &[(&'static str, String)]) -> ConnectorProcess {
-        let files: Vec<_> = self.files.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
+        let files: Vec<_> =
+            self.files.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
         ConnectorProcess::start_with(program, &self.yaml, &files, variables).await
     }
 }

@@ -32,7 +32,7 @@ fn refused(settings: Value) -> BuildError {
 
 fn payload(body: &'static [u8]) -> Payload {
     let count = NonZeroUsize::MIN.saturating_add(2);
-    Payload { body: Bytes::from_static(body), content_type: "application/json", count }
+    Payload { body: Bytes::from_static(body), content_type: "application/json".into(), count, request: None }
 }
 
 /// One delivery to a peer that answers like this.
@@ -295,7 +295,7 @@ async fn a_raw_payload_is_the_body_itself() {
     let target = target(&peer, &Sessions::new(&["a"]), json!({"payload": "raw"}));
     assert_eq!(target.deliver(&payload(b"[1, 2]")).await.class, Class::Partial);
     assert_eq!(peer.seen()[0].body, "[1, 2]");
-    let lines = Payload { content_type: "application/x-ndjson", ..payload(b"1\n2\n") };
+    let lines = Payload { content_type: "application/x-ndjson".into(), ..payload(b"1\n2\n") };
     assert_eq!(target.deliver(&lines).await, Report::failed(Class::Hold, Cause::Malformed));
     assert_eq!(peer.seen().len(), 1);
 }

@@ -99,6 +99,7 @@ fn format(format: &Format) -> String {
         Format::Avro { encoding: AvroEncoding::Raw, .. } => "avro".to_owned(),
         Format::Avro { encoding: AvroEncoding::SingleObject, .. } => "avro, single objects".to_owned(),
         Format::Avro { encoding: AvroEncoding::Ocf, .. } => "avro, container files".to_owned(),
+        Format::Template(template) => format!("template, {}", template.content_type),
     }
 }
 

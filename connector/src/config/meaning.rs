@@ -19,6 +19,7 @@ mod format;
 mod logging;
 mod routing;
 mod service;
+mod template;
 mod tls;
 mod whole;
 

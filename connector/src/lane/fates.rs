@@ -70,7 +70,9 @@ impl<'r> Fates<'r> {
         let refused = match &self.each {
             Each::All(Outcome::Rejected(cause)) => Some(*cause),
             // A consumer that says of a record that it does not want it again is believed; a status says less.
-            Each::Except(named) if named.len() == self.records && named.iter().all(Named::is_refused_by_status) => {
+            Each::Except(named)
+                if named.len() == self.records && named.iter().all(Named::is_refused_by_status) =>
+            {
                 named.first().map(|named| named.cause)
             }
             Each::All(_) | Each::Except(_) => None,

@@ -39,6 +39,10 @@ impl Meaning<'_> {
                 let avro = |schema| Format::Avro { schema, stringify_map_keys, encoding: encoding.into() };
                 (self.schema(schema, schema_file.as_deref(), path).map(avro), place)
             }
+            file::Format::Full(FormatMode::Template { content_type, request, write, delete }) => {
+                let template = self.template(content_type, request, [write, delete], path);
+                return template.map_or(JSON, |template| Format::Template(Box::new(template)));
+            }
             // The shape refused these modes already.
             file::Format::Full(FormatMode::Xdr {} | FormatMode::Custom {}) => (None, path.to_owned()),
         };
@@ -59,10 +63,11 @@ impl Meaning<'_> {
                 "needs a `metadata-key`: write `{mode: flat-json, metadata-key: metadata}`".to_owned()
             }
             "avro" => "needs a schema: write `{mode: avro, schema-file: schema.avsc}`".to_owned(),
+            "template" => "needs a body: write `{mode: template, body: …}`".to_owned(),
             "xdr" => format!("`xdr`: {}", file::NO_XDR),
             "custom" => format!("`custom`: {}", file::NO_JAVA_FORMAT),
             other => {
-                let near = nearest(other, ["json", "flat-json", "message-pack", "avro"]);
+                let near = nearest(other, ["json", "flat-json", "message-pack", "avro", "template"]);
                 let hint = near.map_or_else(
                     || "expected `json` or `message-pack`, or a section with `mode`".to_owned(),
                     |near| format!("did you mean `{near}`?"),
@@ -91,21 +96,19 @@ impl Meaning<'_> {
                 self.problem(&join(path, "schema"), "expected the schema as JSON text, or as a section");
                 None
             }
-            (None, Some(file)) => {
-                let file = self.folder.join(file);
-                let text = match read(&file) {
-                    Ok(bytes) if bytes.len() > MAX_TEXT_BYTES => {
-                        Err(format!("larger than {MAX_TEXT_BYTES} bytes"))
-                    }
-                    Ok(bytes) => String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned()),
-                    Err(e) => Err(format!("cannot be read: {e}")),
-                };
-                let report = |e: &String| {
-                    self.problem(&join(path, "schema-file"), format!("{}: {e}", file.display()));
-                };
-                text.inspect_err(report).ok()
-            }
+            (None, Some(file)) => self.text_of(file, &join(path, "schema-file")),
         }
+    }
+
+    /// The text of the file that the key at `path` names. `None`: reported.
+    pub(super) fn text_of(&mut self, file: &Path, path: &str) -> Option<String> {
+        let file = self.folder.join(file);
+        let text = match read(&file) {
+            Ok(bytes) if bytes.len() > MAX_TEXT_BYTES => Err(format!("larger than {MAX_TEXT_BYTES} bytes")),
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned()),
+            Err(e) => Err(format!("cannot be read: {e}")),
+        };
+        text.inspect_err(|e| self.problem(path, format!("{}: {e}", file.display()))).ok()
     }
 }
 

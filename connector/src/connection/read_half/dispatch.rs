@@ -104,6 +104,7 @@ impl<R> ReadHalf<R> {
             let job = Job {
                 record,
                 piece: piece.clone(),
+                request: encoded.as_ref().ok().and_then(Clone::clone),
                 policy: delivery.batch,
                 order,
                 tickets: ticket.into(),
@@ -113,7 +114,7 @@ impl<R> ReadHalf<R> {
                 original: original.as_ref().filter(|_| keeps).map(Arc::clone),
             };
             match &encoded {
-                Ok(()) => lane.enqueue(job, patience).await,
+                Ok(_) => lane.enqueue(job, patience).await,
                 // No retry helps before the record or the configuration changes.
                 Err(error) => held |= lane.dead_letters().take_unwritten(job, lane.name(), error),
             }

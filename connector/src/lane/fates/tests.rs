@@ -17,6 +17,7 @@ fn batch(count: u8) -> Vec<Job> {
     let job = |key| Job {
         record: RecordId::new(b"test", Digest([key; 20])),
         piece: Bytes::new(),
+        request: None,
         policy: 0,
         order: None,
         tickets: replies.push_record(now, now, 0, 1).next().expect("one ticket").into(),
