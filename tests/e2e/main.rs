@@ -14,6 +14,7 @@ mod issuer;
 mod least_privilege;
 mod partial_failures;
 mod python;
+mod recipes;
 mod roundtrip;
 mod sender;
 mod sigv4;

@@ -105,7 +105,7 @@ pub fn last(changes: &[Change]) -> BTreeMap<i64, &Change> {
 }
 
 /// Ships `changes` in order and, as XDR does, the newest state of each record again whose change was refused for now, until
-/// all are acknowledged. How many had to be shipped again.
+/// all are acknowledged. How many changes were refused for now.
 pub async fn ship(address: SocketAddr, changes: &[Change]) -> usize {
     let newest = last(changes);
     let mut source = XdrClient::connect(address).await.unwrap();
@@ -122,6 +122,7 @@ pub async fn ship(address: SocketAddr, changes: &[Change]) -> usize {
                 if ack != Ack::OK {
                     assert!(ack.is_temporary(), "{ack:?} for {change:?}");
                     refused.insert(change.key, newest[&change.key]);
+                    again += 1;
                 }
             }
         }
@@ -129,7 +130,6 @@ pub async fn ship(address: SocketAddr, changes: &[Change]) -> usize {
             return again;
         }
         assert!(started.elapsed() < WITHIN, "{} records are still refused", refused.len());
-        again += refused.len();
         pending = refused.into_values().collect();
     }
 }
