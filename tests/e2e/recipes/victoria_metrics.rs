@@ -102,7 +102,7 @@ async fn every_write_is_a_sample() {
     }
     assert_eq!(again, 0);
     let (dead, said) = letters(&connector);
-    assert_eq!(dead, BTreeSet::from([changes[777].digest_hex()]));
+    assert_eq!(dead, BTreeSet::from([changes[777].digest_hex()]), "{said:#?}");
     assert_eq!(said[0]["cause"], json!("malformed"));
     // What it has taken shows a moment later.
     let started = Instant::now();
