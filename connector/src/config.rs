@@ -27,7 +27,7 @@ mod shape;
 mod targets;
 mod tree;
 
-pub(crate) use problem::Findings;
+pub(crate) use problem::{Findings, nearest};
 pub use problem::{Problem, Problems};
 pub use scope::{Effective, Scope};
 pub(crate) use settings::{
@@ -251,6 +251,8 @@ pub struct Sections {
     pub batching: Option<Batching>,
     /// `bin-transforms`.
     pub bin_transforms: Option<BinTransforms>,
+    /// `filter` (ours).
+    pub filter: Option<Filter>,
     /// `record-ordering`. Not for sets.
     pub record_ordering: Option<RecordOrdering>,
 }
@@ -472,6 +474,33 @@ pub enum Routing {
     Skip,
     /// `namespace`, `set` and `bin` (ours): by what the record holds.
     By(RoutingTable),
+    /// `expression` (ours): by the first rule that is true.
+    Rules(RoutingRules),
+}
+
+/// `routing` by expressions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingRules {
+    /// `rules`, the first that is true counts.
+    pub rules: Vec<RoutingRule>,
+    /// `default`: for records of which none is true. Empty skips.
+    pub default: Vec<String>,
+}
+
+/// One of `rules`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingRule {
+    /// `when`: an expression, checked when the file is loaded.
+    pub when: String,
+    /// `destinations`; an empty list skips.
+    pub destinations: Vec<String>,
+}
+
+/// `filter`: which records are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// An expression, checked when the file is loaded: those of which it is true.
+    pub expression: String,
 }
 
 /// `routing` by the namespace, the set or the value of a bin.
