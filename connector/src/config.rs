@@ -300,8 +300,49 @@ pub enum Format {
         /// `encoding` (ours). Default raw.
         encoding: AvroEncoding,
     },
+    /// `cloudevents` (ours): an event of CloudEvents 1.0.
+    CloudEvents(Box<CloudEvents>),
     /// `template` (ours): the whole request, as templates make it.
     Template(Box<TemplateFormat>),
+}
+
+/// `format: {mode: cloudevents}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudEvents {
+    /// `content-mode`. Default structured.
+    pub content_mode: ContentMode,
+    /// `source`, a template. Default `/aerospike/NAMESPACE`.
+    pub source: Option<String>,
+    /// `type`, a template. Default `aerospike.record.write` and `aerospike.record.delete`.
+    pub kind: Option<String>,
+    /// `subject`, a template. Default: the digest.
+    pub subject: Option<String>,
+    /// `data`. Default `json`.
+    pub data: EventData,
+    /// What JSON formats share.
+    pub rules: JsonRules,
+}
+
+/// `content-mode`: where the attributes of an event stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentMode {
+    /// `structured`: in the body, around the data.
+    #[default]
+    Structured,
+    /// `binary`: in headers; the body is the data.
+    Binary,
+}
+
+/// `data`: how the record stands in an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventData {
+    /// `json`.
+    Json,
+    /// `flat-json`.
+    FlatJson {
+        /// `metadata-key`. Default `metadata`.
+        metadata_key: String,
+    },
 }
 
 /// `format: {mode: template}`.

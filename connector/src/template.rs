@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeSet, fmt, io};
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 
-pub(crate) use self::escape::Escape;
+pub(crate) use self::escape::{Escape, percent};
 pub(crate) use self::record::{Record, Wanted};
 
 mod code;

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::{bytes, duration, plural};
 use crate::config::{
-    AvroEncoding, BatchBody, Batching, BinTransforms, Config, Effective, Exclude, Format, NameTransform,
-    Routing, RoutingKey, RoutingTable, Scope,
+    AvroEncoding, BatchBody, Batching, BinTransforms, Config, ContentMode, Effective, Exclude, Format,
+    NameTransform, Routing, RoutingKey, RoutingTable, Scope,
 };
 
 /// More lines than this help nobody.
@@ -120,6 +120,10 @@ fn format(format: &Format) -> String {
         Format::Avro { encoding: AvroEncoding::Raw, .. } => "avro".to_owned(),
         Format::Avro { encoding: AvroEncoding::SingleObject, .. } => "avro, single objects".to_owned(),
         Format::Avro { encoding: AvroEncoding::Ocf, .. } => "avro, container files".to_owned(),
+        Format::CloudEvents(events) => match events.content_mode {
+            ContentMode::Structured => "cloudevents".to_owned(),
+            ContentMode::Binary => "cloudevents, in binary mode".to_owned(),
+        },
         Format::Template(template) => format!("template, {}", template.content_type),
     }
 }

@@ -34,8 +34,8 @@ pub(crate) use batching::{BatchBody, Batching};
 pub(crate) use bin_transforms::{BinTransforms, Filter, FilterType, NameTransform, Regex};
 pub(crate) use destination::{Destination, KINDS, Misfit, SHARED_KEYS, Shared, kind};
 pub(crate) use format::{
-    AvroEncoding, DurableMember, Format, FormatMode, HttpMethod, NO_JAVA_FORMAT, NO_XDR, NanPolicy,
-    RequestTemplate, Variant,
+    AvroEncoding, ContentMode, DurableMember, EventData, Format, FormatMode, HttpMethod, NO_JAVA_FORMAT,
+    NO_XDR, NanPolicy, RequestTemplate, Variant,
 };
 pub(crate) use logging::{LogFormat, Logging};
 pub(crate) use record_ordering::RecordOrdering;

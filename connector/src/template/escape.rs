@@ -160,6 +160,11 @@ impl fmt::Display for Percent<'_> {
     }
 }
 
+/// Percent-encoded text.
+pub(crate) fn percent(text: &str) -> String {
+    Percent(text).to_string()
+}
+
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }

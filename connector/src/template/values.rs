@@ -45,7 +45,7 @@ enum Kind {
 pub(super) struct Walked(Arc<AtomicUsize>);
 
 /// Most of them: a tenth of a second or so.
-const WALKED_BYTES_MAX: usize = 128 << 20;
+const WALKED_BYTES_MAX: usize = 64 << 20;
 
 impl Walked {
     /// Counts `bytes`; the error that ends the template after too many.

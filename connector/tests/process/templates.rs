@@ -95,7 +95,7 @@ format: {{mode: template, headers: {{X-Name: '{{{{ bins.name }}}}'}}, body: '{{{
     process.terminate();
     let (_, printed) = process.end_and_printed().await;
     assert!(
-        printed.contains("`headers.x-name` of the template: holds a character that is not visible ASCII"),
+        printed.contains("`headers.x-name` of the format: holds a character that is not visible ASCII"),
         "{printed}"
     );
     assert!(!printed.contains("secret-value"), "{printed}");

@@ -110,14 +110,14 @@ fn no_http(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Opti
     let type_name = type_name(&config.destinations.get(name)?.target);
     let path = config.section_path(scope, "format", |sections| sections.format.is_some())?;
     let message = format!(
-        "sets method, path, query, headers or statuses of requests, which `{name}` (`type: {type_name}`) does not have, and          {scope} go there; leave them out, or route to a destination that speaks HTTP"
+        "sets method, path, query, headers or statuses of requests (`content-mode: binary` does), which `{name}` (`type: {type_name}`) does not have, and          {scope} go there; leave them out, or route to a destination that speaks HTTP"
     );
     Some((path, message))
 }
 
 /// Where records are batched whose requests differ in more than the body.
 fn unshared(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Option<(String, String)> {
-    let format @ Format::Template(_) = effective.format? else { return None };
+    let format @ (Format::Template(_) | Format::CloudEvents(_)) = effective.format? else { return None };
     let error = Encoder::new(format.clone()).ok()?.batch_policy(effective.batching).err()?;
     let path = config.section_path(scope, "batching", |sections| sections.batching.is_some())?;
     Some((path, format!("{scope}: {error}")))
