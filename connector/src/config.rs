@@ -27,7 +27,7 @@ mod shape;
 mod targets;
 mod tree;
 
-pub(crate) use problem::Findings;
+pub(crate) use problem::{Findings, nearest};
 pub use problem::{Problem, Problems};
 pub use scope::{Effective, Scope};
 pub(crate) use settings::{
@@ -251,6 +251,8 @@ pub struct Sections {
     pub batching: Option<Batching>,
     /// `bin-transforms`.
     pub bin_transforms: Option<BinTransforms>,
+    /// `filter` (ours).
+    pub filter: Option<Filter>,
     /// `record-ordering`. Not for sets.
     pub record_ordering: Option<RecordOrdering>,
 }
@@ -298,8 +300,49 @@ pub enum Format {
         /// `encoding` (ours). Default raw.
         encoding: AvroEncoding,
     },
+    /// `cloudevents` (ours): an event of CloudEvents 1.0.
+    CloudEvents(Box<CloudEvents>),
     /// `template` (ours): the whole request, as templates make it.
     Template(Box<TemplateFormat>),
+}
+
+/// `format: {mode: cloudevents}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudEvents {
+    /// `content-mode`. Default structured.
+    pub content_mode: ContentMode,
+    /// `source`, a template. Default `/aerospike/NAMESPACE`.
+    pub source: Option<String>,
+    /// `type`, a template. Default `aerospike.record.write` and `aerospike.record.delete`.
+    pub kind: Option<String>,
+    /// `subject`, a template. Default: the digest.
+    pub subject: Option<String>,
+    /// `data`. Default `json`.
+    pub data: EventData,
+    /// What JSON formats share.
+    pub rules: JsonRules,
+}
+
+/// `content-mode`: where the attributes of an event stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentMode {
+    /// `structured`: in the body, around the data.
+    #[default]
+    Structured,
+    /// `binary`: in headers; the body is the data.
+    Binary,
+}
+
+/// `data`: how the record stands in an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventData {
+    /// `json`.
+    Json,
+    /// `flat-json`.
+    FlatJson {
+        /// `metadata-key`. Default `metadata`.
+        metadata_key: String,
+    },
 }
 
 /// `format: {mode: template}`.
@@ -472,6 +515,33 @@ pub enum Routing {
     Skip,
     /// `namespace`, `set` and `bin` (ours): by what the record holds.
     By(RoutingTable),
+    /// `expression` (ours): by the first rule that is true.
+    Rules(RoutingRules),
+}
+
+/// `routing` by expressions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingRules {
+    /// `rules`, the first that is true counts.
+    pub rules: Vec<RoutingRule>,
+    /// `default`: for records of which none is true. Empty skips.
+    pub default: Vec<String>,
+}
+
+/// One of `rules`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingRule {
+    /// `when`: an expression, checked when the file is loaded.
+    pub when: String,
+    /// `destinations`; an empty list skips.
+    pub destinations: Vec<String>,
+}
+
+/// `filter`: which records are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// An expression, checked when the file is loaded: those of which it is true.
+    pub expression: String,
 }
 
 /// `routing` by the namespace, the set or the value of a bin.

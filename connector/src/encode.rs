@@ -14,6 +14,7 @@ use crate::{
 
 mod avro;
 mod body;
+mod cloudevents;
 mod flat_json;
 mod json;
 mod json_value;
@@ -22,6 +23,7 @@ mod template;
 mod text;
 
 pub use body::Body;
+pub(crate) use cloudevents::event_problems;
 pub(crate) use template::template_problems;
 
 /// Writes notifications in one configured format.
@@ -37,6 +39,7 @@ enum Writer {
     MessagePack,
     Avro(avro::Avro),
     Template(Box<template::TemplateFormat>),
+    CloudEvents(Box<cloudevents::CloudEvents>),
 }
 
 /// A format that cannot be used as configured.
@@ -70,6 +73,9 @@ impl Encoder {
             Format::Avro { schema, stringify_map_keys, encoding } => {
                 Writer::Avro(avro::Avro::new(&schema, stringify_map_keys, encoding)?)
             }
+            Format::CloudEvents(settings) => {
+                Writer::CloudEvents(Box::new(cloudevents::CloudEvents::new(&settings)?))
+            }
             Format::Template(template) => {
                 Writer::Template(Box::new(template::TemplateFormat::new(&template)?))
             }
@@ -86,6 +92,7 @@ impl Encoder {
     ) -> Result<Option<Arc<RequestParts>>, EncodeError> {
         match &self.writer {
             Writer::Template(template) => return template.write(notification, out),
+            Writer::CloudEvents(events) => return events.write(notification, out),
             Writer::Json(rules) => json::write(notification, *rules, out),
             Writer::FlatJson { metadata_key, durable, rules } => {
                 flat_json::write(notification, metadata_key, *durable, *rules, out)
@@ -126,6 +133,7 @@ impl Encoder {
             (Writer::MessagePack, _) => Body::binary(MESSAGE_PACK, chosen),
             (Writer::Avro(_), _) => Body::binary(AVRO, chosen),
             (Writer::Template(template), _) => template.body(batching),
+            (Writer::CloudEvents(events), _) => events.body(batching),
         }
     }
 
@@ -136,12 +144,21 @@ impl Encoder {
 
     /// Whether it makes more of a request than a body, which only destinations that speak HTTP can honour.
     pub fn needs_http(&self) -> bool {
-        matches!(&self.writer, Writer::Template(template) if template.needs_http())
+        match &self.writer {
+            Writer::Template(template) => template.needs_http(),
+            Writer::CloudEvents(events) => events.needs_http(),
+            _ => false,
+        }
     }
 
     /// Whether a bin is hidden behind the metadata, because it has the name of the metadata's member.
     pub fn hides_a_bin(&self, notification: &ChangeNotification<'_>) -> bool {
-        let Writer::FlatJson { metadata_key, .. } = &self.writer else { return false };
+        let metadata_key = match &self.writer {
+            Writer::FlatJson { metadata_key, .. } => Some(metadata_key.as_str()),
+            Writer::CloudEvents(events) => events.metadata_key(),
+            _ => None,
+        };
+        let Some(metadata_key) = metadata_key else { return false };
         notification.bins.iter().any(|bin| bin.name == metadata_key.as_bytes())
     }
 }

@@ -8,9 +8,10 @@ use std::{borrow::Cow, collections::BTreeSet, fmt, io};
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 
-pub(crate) use self::escape::Escape;
+pub(crate) use self::escape::{Escape, percent};
 pub(crate) use self::record::{Record, Wanted};
 
+mod code;
 mod escape;
 mod filters;
 mod record;
@@ -79,9 +80,11 @@ impl Template {
             .map_err(|error| SyntaxError::of(&error, &source, ahead))?;
         let template =
             environment.get_template(NAME).map_err(|error| SyntaxError::of(&error, &source, ahead))?;
+        if let Some((problem, at)) = code::fault(&source) {
+            return Err(SyntaxError::at(problem, Some(at), &source, ahead));
+        }
         let names: BTreeSet<String> = template.undeclared_variables(true).into_iter().collect();
         let wanted = Wanted::new(&names).map_err(|name| SyntaxError::unknown(&name, &source, ahead))?;
-        drop(template);
         let mut template = Self { environment, wanted, constant: None };
         if template.wanted.is_nothing() && !source.contains("{%") {
             let mut text = Vec::new();
@@ -121,8 +124,9 @@ impl Template {
     fn render_with(&self, record: Record, out: &mut Vec<u8>) -> Result<(), RenderError> {
         let template = self.environment.get_template(NAME).map_err(|error| RenderError::of(&error))?;
         let out = Limited { left: OUTPUT_BYTES_MAX, out };
+        let walked = record.walked().clone();
         template.render_captured_to(record.into_value(), out).map_err(|error| RenderError::of(&error))?;
-        Ok(())
+        walked.check().map_err(|error| RenderError::of(&error))
     }
 
     /// What of a record it looks at.
@@ -144,7 +148,7 @@ impl Expression {
             .map(|template| Self { template })
     }
 
-    /// Whether it is true of `record`. What a record does not have is not true, and neither equal to nor more than anything.
+    /// Whether it is true of `record`. What a record does not have is not true, equals nothing, and comes before everything.
     pub(crate) fn is_true(&self, record: &Record) -> Result<bool, RenderError> {
         let mut out = Vec::new();
         self.template.render(record, &mut out)?;
@@ -183,9 +187,14 @@ impl SyntaxError {
     }
 
     fn unknown(name: &str, source: &str, ahead: usize) -> Self {
-        let at = place_of(name, source);
+        let at = code::place_of(name, source);
+        Self::at(format!("unknown name `{name}`; known: {}", record::names()), at, source, ahead)
+    }
+
+    fn at(problem: String, at: Option<usize>, source: &str, ahead: usize) -> Self {
+        let at = at.map(|at| code::line_and_column(source, at));
         Self {
-            problem: format!("unknown name `{name}`; known: {}", record::names()),
+            problem,
             line: at.map(|(line, _)| line),
             column: at.map(|(line, column)| if line == 1 { column.saturating_sub(ahead) } else { column }),
         }
@@ -233,26 +242,6 @@ fn environment(escape: Escape, undefined: UndefinedBehavior) -> Environment<'sta
     environment
 }
 
-/// Where a name stands in the code of a template: line and column, from 1.
-fn place_of(name: &str, source: &str) -> Option<(usize, usize)> {
-    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut at = 0;
-    let found = loop {
-        let start = at + source[at..].find(name)?;
-        let (before, after) =
-            (source[..start].chars().next_back(), source[start + name.len()..].chars().next());
-        let opened = source[..start].rfind("{{").max(source[..start].rfind("{%"));
-        let closed = source[..start].rfind("}}").max(source[..start].rfind("%}"));
-        if !before.is_some_and(|c| part(c) || c == '.') && !after.is_some_and(part) && opened > closed {
-            break start;
-        }
-        at = start + name.len();
-    };
-    let line = source[..found].matches('\n').count() + 1;
-    let column = source[..found].chars().rev().take_while(|c| *c != '\n').count() + 1;
-    Some((line, column))
-}
-
 /// Where the thing stands that an error quotes.
 fn column_of(detail: &str, source: &str) -> Option<usize> {
     let quoted = detail.split('`').nth(1)?;
@@ -280,3 +269,6 @@ impl io::Write for Limited<'_> {
 
 const NAME: &str = "template";
 const OPEN: &str = "{% if ";
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 mod aws;
 mod balancer;
 mod client;
+mod cloudevents;
 mod consumers;
 mod documents;
 mod envoy;

@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 52] = [
+const PURE: [&str; 55] = [
     "adapters/src/aws_http/address.rs",
     "adapters/src/aws_http/refusal.rs",
     "adapters/src/bulk.rs",
@@ -16,6 +16,7 @@ const PURE: [&str; 52] = [
     "adapters/src/gcp_functions/audience.rs",
     "adapters/src/partial.rs",
     "adapters/src/renewed/schedule.rs",
+    "adapters/src/request.rs",
     "adapters/src/retry_after.rs",
     "adapters/src/sigv4.rs",
     "adapters/src/status.rs",
@@ -45,6 +46,8 @@ const PURE: [&str; 52] = [
     "connector/src/simulator/encode",
     "connector/src/simulator/encode.rs",
     "connector/src/simulator/particle.rs",
+    "connector/src/template",
+    "connector/src/template.rs",
     "connector/src/transform",
     "connector/src/transform.rs",
     "connector/src/wire",

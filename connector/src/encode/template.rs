@@ -370,16 +370,16 @@ fn skeleton(source: &str) -> String {
     text
 }
 
-fn at(key: &str, problem: impl Into<Cow<'static, str>>) -> EncodeError {
-    EncodeError { place: format!("`{key}` of the template"), problem: problem.into() }
+pub(super) fn at(key: &str, problem: impl Into<Cow<'static, str>>) -> EncodeError {
+    EncodeError { place: format!("`{key}` of the format"), problem: problem.into() }
 }
 
-fn unwritten(key: &str, error: &RenderError) -> EncodeError {
+pub(super) fn unwritten(key: &str, error: &RenderError) -> EncodeError {
     let line = error.line.map(|line| format!(", line {line}")).unwrap_or_default();
-    EncodeError { place: format!("`{key}` of the template{line}"), problem: error.why.clone() }
+    EncodeError { place: format!("`{key}` of the format{line}"), problem: error.why.clone() }
 }
 
-fn refuse<T>(problem: impl Into<String>) -> Result<T, FormatError> {
+pub(super) fn refuse<T>(problem: impl Into<String>) -> Result<T, FormatError> {
     Err(FormatError { problem: problem.into() })
 }
 

@@ -82,15 +82,16 @@ impl Escape {
 /// A value as JSON, as the JSON formats write it.
 pub(super) fn json(value: &Value) -> Result<String, Error> {
     let mut out = Vec::new();
-    write_json(value, DEPTH_MAX, &mut out)?;
+    write_json(value, DEPTH_MAX, &mut NODES_MAX.clone(), &mut out)?;
     String::from_utf8(out).map_err(|_| bad("makes JSON that is not UTF-8"))
 }
 
-fn write_json(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), Error> {
-    // Values that a template builds may hold themselves many times over.
-    if out.len() > OUTPUT_BYTES_MAX || depth == 0 {
+fn write_json(value: &Value, depth: usize, nodes: &mut usize, out: &mut Vec<u8>) -> Result<(), Error> {
+    // A repeated list is no larger than its elements until it is written.
+    if out.len() > OUTPUT_BYTES_MAX || depth == 0 || *nodes == 0 {
         return Err(Error::from(ErrorKind::OutOfFuel));
     }
+    *nodes -= 1;
     if let Some(foreign) = value.downcast_object_ref::<Foreign>() {
         return foreign.write_json(out).map_err(bad);
     }
@@ -116,7 +117,7 @@ fn write_json(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), Erro
                 if index > 0 {
                     out.push(b',');
                 }
-                write_json(&element?, depth - 1, out)?;
+                write_json(&element?, depth - 1, nodes, out)?;
             }
             out.push(b']');
         }
@@ -129,7 +130,7 @@ fn write_json(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), Erro
                 }
                 write_json_text(&key.to_string(), out);
                 out.push(b':');
-                write_json(&value.get_item(&key)?, depth - 1, out)?;
+                write_json(&value.get_item(&key)?, depth - 1, nodes, out)?;
             }
             out.push(b'}');
         }
@@ -159,6 +160,11 @@ impl fmt::Display for Percent<'_> {
     }
 }
 
+/// Percent-encoded text.
+pub(crate) fn percent(text: &str) -> String {
+    Percent(text).to_string()
+}
+
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
@@ -174,6 +180,9 @@ pub(super) fn reason(error: &Error) -> String {
 }
 
 const DEPTH_MAX: usize = 200;
+
+/// Values in a list or a map that is not just as it came.
+const NODES_MAX: usize = 1_000_000;
 
 /// Refuses values inside quotes, where a template of JSON would write quotes within quotes.
 pub(super) fn check_quotes(source: &str) -> Result<(), SyntaxError> {

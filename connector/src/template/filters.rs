@@ -7,6 +7,7 @@ use base64::{
 use minijinja::{Environment, Error, ErrorKind, Value, value::Rest};
 
 use super::{
+    OUTPUT_BYTES_MAX,
     escape::{Escape, Percent, bad, json},
     values::Foreign,
 };
@@ -40,6 +41,12 @@ pub(super) fn add(environment: &mut Environment<'static>, escape: Escape) {
     environment.add_filter("length", |value: Value| value.len().ok_or_else(|| bad(NO_LENGTH)));
     environment.add_filter("rfc3339", |unix_ms: u64| rfc3339(unix_ms));
     environment.add_filter("items", items);
+    environment.add_filter("join", join);
+    environment.add_filter("replace", |value: Value, from: String, to: String| {
+        let text = text(&value)?;
+        // An empty one would be found between all characters.
+        if from.is_empty() { Ok(text) } else { bounded(&text, &from, &to).map(|()| text.replace(&from, &to)) }
+    });
     environment.add_test("string", |value: Value| value.as_str().is_some());
     environment.add_test("number", |value: Value| value.is_number());
     environment.add_test("mapping", |value: Value| value.kind() == minijinja::value::ValueKind::Map);
@@ -98,6 +105,28 @@ fn float(value: Value) -> Result<Value, Error> {
         return text.trim().parse::<f64>().map(Value::from).map_err(|_| bad(NO_NUMBER));
     }
     f64::try_from(value).map(Value::from).map_err(|_| bad(NO_NUMBER))
+}
+
+/// The elements of a list, with `between` between them.
+fn join(value: Value, between: Rest<String>) -> Result<String, Error> {
+    let between = between.first().map(String::as_str).unwrap_or_default();
+    let mut joined = String::new();
+    for (index, element) in value.try_iter()?.checked().enumerate() {
+        if index > 0 {
+            joined.push_str(between);
+        }
+        joined.push_str(&text(&element?)?);
+        if joined.len() > OUTPUT_BYTES_MAX {
+            return Err(Error::from(ErrorKind::OutOfFuel));
+        }
+    }
+    Ok(joined)
+}
+
+/// Whether the replacement stays within what a template may make: a short text may hold `from` many times.
+fn bounded(text: &str, from: &str, to: &str) -> Result<(), Error> {
+    let bytes = text.matches(from).count().saturating_mul(to.len()).saturating_add(text.len());
+    if bytes > OUTPUT_BYTES_MAX { Err(Error::from(ErrorKind::OutOfFuel)) } else { Ok(()) }
 }
 
 /// The pairs of a map, each a list of two.

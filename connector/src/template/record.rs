@@ -19,7 +19,10 @@ use crate::{
 
 /// What templates look at. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Record(Arc<Fields>);
+pub(crate) struct Record {
+    fields: Arc<Fields>,
+    walked: Walked,
+}
 
 /// Which fields and bins are looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,7 +117,7 @@ impl Wanted {
 impl Record {
     /// No record at all, for what needs none.
     pub(super) fn none() -> Self {
-        Self(Arc::new(Fields(Vec::new())))
+        Self { fields: Arc::new(Fields(Vec::new())), walked: Walked::default() }
     }
 
     /// What is `wanted` of a notification.
@@ -134,11 +137,15 @@ impl Record {
             }
         }
         fields.push((Arc::from(BINS), Value::from_object(Fields(bins))));
-        Self(Arc::new(Fields(fields)))
+        Self { fields: Arc::new(Fields(fields)), walked }
     }
 
     pub(super) fn into_value(self) -> Value {
-        Value::from_dyn_object(self.0)
+        Value::from_dyn_object(self.fields)
+    }
+
+    pub(super) fn walked(&self) -> &Walked {
+        &self.walked
     }
 }
 

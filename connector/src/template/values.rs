@@ -45,7 +45,7 @@ enum Kind {
 pub(super) struct Walked(Arc<AtomicUsize>);
 
 /// Most of them: a tenth of a second or so.
-const WALKED_BYTES_MAX: usize = 128 << 20;
+const WALKED_BYTES_MAX: usize = 64 << 20;
 
 impl Walked {
     /// Counts `bytes`; the error that ends the template after too many.
@@ -53,6 +53,17 @@ impl Walked {
         // Each element counts for a little, however small it is.
         let before = self.0.fetch_add(bytes.saturating_add(16), Ordering::Relaxed);
         if before > WALKED_BYTES_MAX { Err(Error::from(ErrorKind::OutOfFuel)) } else { Ok(()) }
+    }
+
+    /// Ends the template with an error, where there is no other way to say that there is one.
+    fn fail(&self) {
+        self.0.store(WALKED_BYTES_MAX + 1, Ordering::Relaxed);
+    }
+
+    /// Whether anything of that kind happened.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let failed = self.0.load(Ordering::Relaxed) > WALKED_BYTES_MAX;
+        if failed { Err(Error::from(ErrorKind::OutOfFuel)) } else { Ok(()) }
     }
 }
 
@@ -174,9 +185,13 @@ impl Object for Foreign {
         if let Some(bytes) = self.as_blob() {
             return f.write_str(&STANDARD.encode(bytes));
         }
+        // Nothing can fail here; what is wrong shows when the template ends.
         let mut json = Vec::new();
-        self.write_json(&mut json).map_err(|_| fmt::Error)?;
-        f.write_str(str::from_utf8(&json).map_err(|_| fmt::Error)?)
+        if self.walked.add(self.bytes.len()).is_err() || self.write_json(&mut json).is_err() {
+            self.walked.fail();
+            return Ok(());
+        }
+        f.write_str(&String::from_utf8_lossy(&json))
     }
 }
 

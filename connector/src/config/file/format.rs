@@ -79,6 +79,37 @@ pub(crate) enum FormatMode {
         /// What is different for deletes.
         delete: Option<Variant>,
     },
+    /// An event of CloudEvents 1.0.
+    #[serde(rename = "cloudevents")]
+    #[schemars(extend("x-ours" = true))]
+    CloudEvents {
+        /// Where the attributes stand.
+        #[serde(default)]
+        content_mode: ContentMode,
+        /// Template of the attribute `source`, a URI reference; values are percent-encoded.
+        #[schemars(extend("x-default" = "`/aerospike/NAMESPACE`"))]
+        source: Option<String>,
+        /// Template of the attribute `type`.
+        #[serde(rename = "type")]
+        #[schemars(extend("x-default" = "`aerospike.record.write` or `aerospike.record.delete`"))]
+        kind: Option<String>,
+        /// Template of the attribute `subject`.
+        #[schemars(extend("x-default" = "the digest in hexadecimal"))]
+        subject: Option<String>,
+        /// The format of the data.
+        #[serde(default)]
+        data: EventData,
+        /// With `data: flat-json`, the member that holds the metadata.
+        #[serde(default = "metadata")]
+        #[schemars(length(min = 1))]
+        metadata_key: String,
+        /// Numeric keys of maps become strings; otherwise such a record cannot be written.
+        #[serde(default = "yes")]
+        stringify_map_keys: bool,
+        /// What becomes of NaN and the infinities, which JSON does not have.
+        #[serde(default)]
+        nan_policy: NanPolicy,
+    },
     /// The vendor's default: the message as XDR sent it.
     #[schemars(extend("x-refused" = NO_XDR))]
     Xdr {},
@@ -90,6 +121,28 @@ pub(crate) enum FormatMode {
 pub(crate) const NO_XDR: &str = "format not supported yet; use `json`, `flat-json`, `message-pack` or `avro`";
 pub(crate) const NO_JAVA_FORMAT: &str = "Java classes cannot run in this connector; `mode: template` gives body, path, method and headers any form that can be \
      written down, `mode: cloudevents` that of a CloudEvent";
+
+/// Where the attributes of an event stand.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ContentMode {
+    /// In the body, around the data.
+    #[default]
+    Structured,
+    /// In headers; the body is the data.
+    Binary,
+}
+
+/// The format of the data of an event.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EventData {
+    /// As `mode: json`.
+    #[default]
+    Json,
+    /// As `mode: flat-json`.
+    FlatJson,
+}
 
 /// A request as templates make it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -138,6 +191,10 @@ pub(crate) enum HttpMethod {
     Patch,
     Post,
     Put,
+}
+
+fn metadata() -> String {
+    "metadata".to_owned()
 }
 
 fn json() -> String {

@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::{JSON, Meaning};
 use crate::{
     config::{
-        AvroEncoding, DurableMember, Format, JsonRules, NanPolicy,
+        AvroEncoding, CloudEvents, ContentMode, DurableMember, EventData, Format, JsonRules, NanPolicy,
         file::{self, FormatMode},
         problem::{join, nearest, shorten},
         read,
         tree::MAX_TEXT_BYTES,
     },
-    encode::Encoder,
+    encode::{Encoder, event_problems},
 };
 
 impl Meaning<'_> {
@@ -39,6 +39,32 @@ impl Meaning<'_> {
                 let avro = |schema| Format::Avro { schema, stringify_map_keys, encoding: encoding.into() };
                 (self.schema(schema, schema_file.as_deref(), path).map(avro), place)
             }
+            file::Format::Full(FormatMode::CloudEvents {
+                content_mode,
+                source,
+                kind,
+                subject,
+                data,
+                metadata_key,
+                stringify_map_keys,
+                nan_policy,
+            }) => {
+                let events = CloudEvents {
+                    content_mode: match content_mode {
+                        file::ContentMode::Structured => ContentMode::Structured,
+                        file::ContentMode::Binary => ContentMode::Binary,
+                    },
+                    source,
+                    kind,
+                    subject,
+                    data: match data {
+                        file::EventData::Json => EventData::Json,
+                        file::EventData::FlatJson => EventData::FlatJson { metadata_key },
+                    },
+                    rules: JsonRules { stringify_map_keys, nan_policy: nan_policy.into() },
+                };
+                return self.events(events, path);
+            }
             file::Format::Full(FormatMode::Template { content_type, request, write, delete }) => {
                 let template = self.template(content_type, request, [write, delete], path);
                 return template.map_or(JSON, |template| Format::Template(Box::new(template)));
@@ -54,11 +80,29 @@ impl Meaning<'_> {
         format
     }
 
+    fn events(&mut self, events: CloudEvents, path: &str) -> Format {
+        let problems = event_problems(&events);
+        for (key, problem) in &problems {
+            self.problem(&join(path, key), problem.as_str());
+        }
+        if problems.is_empty() { Format::CloudEvents(Box::new(events)) } else { JSON }
+    }
+
     /// `format: json` and its like. `None`: reported.
     fn short(&mut self, name: &str, path: &str) -> Option<Format> {
         let message = match name.to_ascii_lowercase().as_str() {
             "json" => return Some(JSON),
             "message-pack" | "msgpack" => return Some(Format::MessagePack),
+            "cloudevents" => {
+                return Some(Format::CloudEvents(Box::new(CloudEvents {
+                    content_mode: ContentMode::Structured,
+                    source: None,
+                    kind: None,
+                    subject: None,
+                    data: EventData::Json,
+                    rules: JsonRules::default(),
+                })));
+            }
             "flat-json" => {
                 "needs a `metadata-key`: write `{mode: flat-json, metadata-key: metadata}`".to_owned()
             }
@@ -67,7 +111,8 @@ impl Meaning<'_> {
             "xdr" => format!("`xdr`: {}", file::NO_XDR),
             "custom" => format!("`custom`: {}", file::NO_JAVA_FORMAT),
             other => {
-                let near = nearest(other, ["json", "flat-json", "message-pack", "avro", "template"]);
+                let near =
+                    nearest(other, ["json", "flat-json", "message-pack", "avro", "cloudevents", "template"]);
                 let hint = near.map_or_else(
                     || "expected `json` or `message-pack`, or a section with `mode`".to_owned(),
                     |near| format!("did you mean `{near}`?"),

@@ -15,7 +15,7 @@ use crate::{
     delivered::Shipment,
     lane::{Job, Order},
     notification::{ChangeNotification, RecordId},
-    route::Delivery,
+    route::{Decision, Delivery},
     transform::Names,
     wire::frame::Frame,
 };
@@ -43,6 +43,15 @@ impl<R> ReadHalf<R> {
         debug_assert_eq!(none.count(), 0);
     }
 
+    /// Acknowledges a record that is not wanted. A success and no skip, which would look like an error to those who watch the
+    /// vendor's metrics.
+    async fn pass_over(&mut self, deadline: Instant) {
+        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+        self.shared.metrics.filtered();
+        let ticket = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 1);
+        ticket.for_each(|ticket| ticket.settle(Outcome::Delivered));
+    }
+
     /// Writes the record once and hands it to every destination's lane.
     pub(super) async fn dispatch<'n>(
         &mut self,
@@ -51,7 +60,13 @@ impl<R> ReadHalf<R> {
         names: &'n mut Names,
         delivery: &Delivery,
     ) {
-        let destinations = delivery.destinations(notification);
+        let Decision { destinations, filtered, doubtful } = delivery.decide(notification);
+        if let Some(doubt) = doubtful {
+            self.shared.metrics.anomaly(doubt);
+        }
+        if filtered {
+            return self.pass_over(arrival.deadline).await;
+        }
         if destinations.is_empty() {
             return self.skip(arrival.deadline).await;
         }
