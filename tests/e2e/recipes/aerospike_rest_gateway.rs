@@ -68,7 +68,7 @@ impl Gateway {
         }
         if parameters
             .keys()
-            .any(|name| !["keytype", "recordExistsAction", "expiration"].contains(&name.as_str()))
+            .any(|name| !["keytype", "recordExistsAction"].contains(&name.as_str()))
         {
             return Err(format!("parameters {parameters:?}"));
         }

@@ -140,6 +140,7 @@ async fn every_change_is_an_event() {
         }
     }
     assert!(missing <= again, "{missing} changes are missing, and {again} were refused for now");
+    drop(collector);
     let (_, printed) = connector.stop().await;
     assert!(!printed.contains("too much") && !printed.contains("00000000-0000"), "{printed}");
 }

@@ -137,14 +137,8 @@ impl Meaning<'_> {
             let message = "has no effect: `answers` says how the body of a success is read";
             self.warn(&join(path, "partial-response"), message);
         }
-        let is_bulk = |url: &String| {
-            let path = url.split(['?', '#']).next().unwrap_or_default();
-            path.trim_end_matches('/').ends_with("/_bulk")
-        };
-        if http.urls.iter().any(is_bulk) && http.answers != Some(Answers::ElasticsearchBulk) {
-            let message = "`_bulk` answers 200 also when it refused records, which would be lost: set `answers: \
-                           elasticsearch-bulk`";
-            self.warn(&join(path, "urls"), message);
+        if http.urls.iter().any(|url| is_bulk(url)) && http.answers != Some(Answers::ElasticsearchBulk) {
+            self.warn(&join(path, "urls"), UNREAD_BULK);
         }
     }
 
@@ -220,6 +214,14 @@ impl Meaning<'_> {
         }
     }
 }
+
+/// Whether a URL, or a path, is that of Elasticsearch's API for many documents.
+pub(super) fn is_bulk(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default().trim().trim_end_matches('/');
+    path.ends_with("/_bulk") || path == "_bulk"
+}
+
+pub(super) const UNREAD_BULK: &str = "`_bulk` answers 200 also when it refused records, which would be lost: set `answers: elasticsearch-bulk`";
 
 /// The host of a URL, without the port.
 fn host(url: &str) -> &str {

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use adapters::{TargetConfig, aws_lambda::PayloadShape};
+use adapters::{TargetConfig, aws_lambda::PayloadShape, http::Answers};
 
-use super::Meaning;
+use super::{
+    Meaning,
+    destination::{UNREAD_BULK, is_bulk},
+};
 use crate::config::{
     AvroEncoding, BatchBody, Config, Effective, Format, Scope, http_settings, problem::join, type_name,
 };
@@ -40,8 +43,31 @@ impl Meaning<'_> {
             self.findings.warn(0, "", message);
         } else {
             self.alone(config);
+            self.unread_answers(config);
             for name in self.names.difference(&self.used).cloned().collect::<Vec<_>>() {
                 self.warn(&join("destinations", &name), "no route names it");
+            }
+        }
+    }
+
+    /// Where requests go to `_bulk`, whose answer is a success whatever became of the records, and nobody reads it.
+    fn unread_answers(&mut self, config: &Config) {
+        let mut told = BTreeSet::new();
+        for effective in config.scopes().map(|scope| config.effective(scope)) {
+            let Some(Format::Template(template)) = effective.format else { continue };
+            let requests = [&template.write, &template.delete].into_iter().flatten();
+            if !requests.filter_map(|request| request.path.as_deref()).any(is_bulk) {
+                continue;
+            }
+            for name in effective.destinations() {
+                let target = config.destinations.get(name).map(|destination| &destination.target);
+                let unread = target.and_then(http_settings).is_some_and(|http| {
+                    http.answers != Some(Answers::ElasticsearchBulk)
+                        && !http.urls.iter().any(|url| is_bulk(url))
+                });
+                if unread && told.insert(name) {
+                    self.warn(&join("destinations", name), UNREAD_BULK);
+                }
             }
         }
     }
