@@ -1,7 +1,7 @@
-//! Signed POST to API Gateway and to function URLs.
+//! Signed requests to API Gateway, to function URLs and to OpenSearch.
 //!
-//! Both are plain HTTP with a signature on top, and differ in little: the service that is signed for, and the permission
-//! that a refusal asks for.
+//! All are plain HTTP with a signature on top, and differ in little: the service that is signed for, how large a body may
+//! be, and the permission that a refusal asks for.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -13,7 +13,7 @@ use self::signer::Signer;
 use crate::{
     BuildError, credentials, headers,
     http::{self, Http, Traits},
-    url,
+    sigv4, url,
 };
 
 mod address;
@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     ApiGateway,
     /// The URL of a function behind IAM authorization.
     FunctionUrl,
+    /// A domain of OpenSearch Service, or a serverless collection.
+    OpenSearch,
 }
 
 impl Kind {
@@ -54,6 +56,18 @@ impl Kind {
         match self {
             Self::ApiGateway => "execute-api",
             Self::FunctionUrl => "lambda",
+            Self::OpenSearch => sigv4::OPENSEARCH,
+        }
+    }
+
+    fn traits(self) -> Traits {
+        match self {
+            Self::ApiGateway | Self::FunctionUrl => Traits::function(TEXT_BYTES_MAX),
+            Self::OpenSearch => Traits {
+                text_bytes_max: BULK_BYTES_MAX,
+                binary_bytes_max: BULK_BYTES_MAX,
+                ..Traits::function(0)
+            },
         }
     }
 
@@ -67,6 +81,11 @@ impl Kind {
             Self::FunctionUrl => {
                 "allow both `lambda:InvokeFunctionUrl` and `lambda:InvokeFunction` on the function to whoever signs, \
                  and check `region`"
+            }
+            Self::OpenSearch => {
+                "allow `es:ESHttpPost`, `es:ESHttpPut` and `es:ESHttpDelete` on the domain to whoever signs, and map it to a \
+                 role that may write where access is fine-grained; for a serverless collection allow `aoss:APIAccessAll` \
+                 and name who signs in its data access policy"
             }
         }
     }
@@ -98,9 +117,14 @@ pub(crate) fn build(name: &str, kind: Kind, config: Config) -> Result<Http, Buil
         let problem = "no name of a service; expected one like execute-api, or nothing".to_owned();
         return Err(BuildError { key: "service".to_owned(), problem });
     }
+    let by_host = || {
+        let mut hosts = urls.iter().filter_map(Uri::host).filter(|_| kind == Kind::OpenSearch);
+        hosts.find_map(address::opensearch_service).map(str::to_owned)
+    };
+    let service = service.or_else(by_host);
     let keys = credentials::Credentials::new(name, &regional(&whose, &urls));
     let signer = Signer::new(name, kind, service, whose.region, keys, SystemTime::now);
-    http::authorized(name, http, Arc::new(signer), Traits::function(TEXT_BYTES_MAX))
+    http::authorized(name, http, Arc::new(signer), kind.traits())
 }
 
 /// The region in a signature and that of the receiver must be the same.
@@ -126,6 +150,9 @@ fn regional(whose: &credentials::Config, urls: &[Uri]) -> credentials::Config {
 
 /// Well under the 6 MB of the event that a function gets, which the limits of both kinds come down to.
 const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Half of what the smallest nodes and serverless collections take, and as much as is advised to begin with.
+const BULK_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 const OWNED: [HeaderName; 4] = [
     header::AUTHORIZATION,

@@ -184,13 +184,13 @@ impl AwsLambda {
     /// The payload of the call, or why there will be none.
     fn event(&self, payload: &Payload, host: &str, moment: Moment) -> Result<Vec<u8>, Verdict> {
         let event = match &self.envelope {
-            None if !event::is_json(payload.content_type) => {
+            None if !event::is_json(&payload.content_type) => {
                 let problem = format!("a raw payload has to be JSON, not {}", payload.content_type);
                 return Err(failed(Class::Hold, Cause::Malformed, problem));
             }
             None => payload.body.to_vec(),
             Some(envelope) => {
-                let content_type = payload.content_type;
+                let content_type = payload.content_type.as_ref();
                 match &self.gzip {
                     Some((threshold, gzip)) if payload.body.len() > *threshold => {
                         let bytes = &gzip.compress(&payload.body);

@@ -30,7 +30,7 @@ pub(crate) use self::{
     counters::Queued,
     endpoint::{Endpoint, Limits},
     kept::Keep,
-    request::{Call, Template},
+    request::{Call, PROBE, Template},
 };
 use crate::endpoints::choose;
 

@@ -66,7 +66,7 @@ fn without_line_end(mut text: String) -> String {
 
 /// Headers that describe the message or the connection: two authors would make a request that peers read in
 /// two ways.
-fn owned_by_the_client(name: &HeaderName) -> Option<&'static str> {
+pub(crate) fn owned_by_the_client(name: &HeaderName) -> Option<&'static str> {
     const FRAMING: &str = "set by the client itself; leave it out";
     match *name {
         header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION | header::UPGRADE => {

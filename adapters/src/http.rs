@@ -1,4 +1,4 @@
-//! POST over HTTP/1.1 or HTTP/2.
+//! Requests over HTTP/1.1 or HTTP/2: POST, unless the payload says otherwise.
 
 use std::{
     num::NonZeroUsize,
@@ -12,24 +12,24 @@ use rustls::ClientConfig;
 use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::{
-    Access, BuildError, Cause, Class, EndpointStats, Payload, ProbeFailure, Report, Target,
+    Access, BuildError, Cause, Class, EndpointStats, Payload, ProbeFailure, Report, RequestParts, Target,
     authorize::Authorize,
     client::{Answer, Call, Client, Endpoint, FailureKind, Keep, Limits, Template},
     endpoints::Health,
     gzip::Gzip,
     headers,
     health::Probe,
-    partial::{self, Answered},
     retry_after,
     status::{Lists, StatusTable},
     tls::{self, RELOAD_INTERVAL, Reloading},
     url,
 };
 
-pub use self::config::{Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
+pub use self::config::{Answers, Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
 pub(crate) use self::traits::{Traits, is_text};
-use self::{probe::Probing, traits::BodyLimit};
+use self::{answers::Items, probe::Probing, traits::BodyLimit};
 
+mod answers;
 mod authorized;
 mod config;
 mod probe;
@@ -41,8 +41,8 @@ pub struct Http {
     /// Proves who sends; `None` for plain HTTP.
     authorize: Option<Arc<dyn Authorize>>,
     statuses: StatusTable,
-    /// Whether a success may name records that were not processed.
-    partial: bool,
+    /// Reads what a success says of single records, where it does.
+    items: Option<Items>,
     body_limit: BodyLimit,
     /// Bodies larger than this are compressed.
     gzip: Option<(usize, Gzip)>,
@@ -106,8 +106,8 @@ impl Http {
         let http = Self {
             client: Client::new(endpoints, freed, call_timeout),
             authorize,
+            items: config.answers().map(|answers| Items::new(answers, &statuses)),
             statuses,
-            partial: config.partial_response,
             body_limit: BodyLimit::new(&config, &traits),
             gzip: (config.compression == Compression::Gzip)
                 .then(|| (config.compression_threshold, Gzip::default())),
@@ -141,7 +141,7 @@ impl Http {
         });
     }
 
-    fn call(&self, payload: &Payload) -> Call<'_> {
+    fn call<'a>(&'a self, payload: &'a Payload) -> Call<'a> {
         let (body, gzip) = match &self.gzip {
             Some((threshold, gzip)) if payload.body.len() > *threshold => {
                 (gzip.compress(&payload.body), true)
@@ -151,34 +151,36 @@ impl Http {
         Call {
             body,
             gzip,
-            content_type: ::http::HeaderValue::from_static(payload.content_type),
+            content_type: media_type(&payload.content_type),
+            parts: payload.request.as_deref(),
             authorize: self.authorize.as_deref(),
             probe: false,
-            keep: match &self.authorize {
-                _ if self.partial => Keep::All(partial::answer_bytes_max(payload.count.get())),
-                Some(_) => Keep::Refusals,
-                None => Keep::Nothing,
+            keep: match (&self.items, &self.authorize) {
+                (Some(items), _) => Keep::All(items.answer_bytes_max(payload.count.get())),
+                (None, Some(_)) => Keep::Refusals,
+                (None, None) => Keep::Nothing,
             },
         }
     }
 
-    fn report(&self, answer: Answer<'_>, records: usize) -> Report {
+    fn report(&self, answer: Answer<'_>, payload: &Payload) -> Report {
         let code = answer.status.as_u16();
-        if self.statuses.is_success(code) && answer.whole {
-            if !self.partial {
+        let (records, success) = (payload.count.get(), success_status_codes(payload.request.as_deref()));
+        if self.statuses.confirms(code, success) && answer.whole {
+            let Some(items) = &self.items else {
                 answer.queued.succeeded();
                 return Report::delivered(Some(code));
-            }
-            return self.partial_report(answer, records);
+            };
+            return items.report(answer, records);
         }
         let retry_after = retry_after::parse(&answer.headers, SystemTime::now());
-        let mut report = self.statuses.report(code, retry_after);
+        let mut report = self.statuses.report_on(code, retry_after, success);
         // An answer that broke off confirms nothing: the part missing may have told of a failure.
         if !answer.whole && matches!(report.class, Class::Done | Class::Record) {
             let unreachable = Report::failed(Class::Transient, Cause::Unreachable);
             report = Report { status: report.status, retry_after, ..unreachable };
         }
-        let verdict = self.verdict(&answer);
+        let verdict = self.verdict(&answer, success);
         // Whatever the operator's lists say of the status: this one is surely not about the records.
         if verdict.as_ref().is_some_and(|verdict| verdict.credentials) {
             let credentials = Report::failed(Class::Credentials, Cause::Unauthorized);
@@ -193,25 +195,6 @@ impl Http {
             .endpoint
             .complain(Some(status), &format_args!("status {status} for {records} record{s}{broken}{words}"));
         report
-    }
-
-    /// A success, but for the records that its body names.
-    fn partial_report(&self, answer: Answer<'_>, records: usize) -> Report {
-        let status = answer.status.as_u16();
-        let answered = partial::parse(&answer.body, answer.cut, records);
-        match &answered {
-            Answered::AllDone => (),
-            Answered::Except(failures) => {
-                let failed = failures.len();
-                let words = format_args!("{failed} of {records} records were not processed");
-                answer.endpoint.complain(Some(answer.status), &words);
-            }
-            Answered::Nonsense(why) => answer.endpoint.complain(Some(answer.status), &format_args!(
-                "status {status} with batchItemFailures that name no record ({why}), so all of {records} count as failed"
-            )),
-        }
-        answer.queued.succeeded();
-        answered.into_report(Some(status))
     }
 }
 
@@ -231,7 +214,7 @@ impl Target for Http {
                 Some(authorize) => self.authorized_call(authorize.as_ref(), &call).await,
             };
             match result {
-                Ok(answer) => self.report(answer, payload.count.get()),
+                Ok(answer) => self.report(answer, payload),
                 Err(failure) => match failure.kind {
                     FailureKind::Unreachable => Report::failed(Class::Transient, Cause::Unreachable),
                     FailureKind::Timeout => Report::failed(Class::Transient, Cause::Timeout),
@@ -306,6 +289,20 @@ fn tls_for(
         Protocol::Http2 => &[b"h2", b"http/1.1"],
     };
     tls::client(name, &settings, alpn).map(Some)
+}
+
+fn media_type(text: &std::borrow::Cow<'static, str>) -> ::http::HeaderValue {
+    match text {
+        std::borrow::Cow::Borrowed(text) => ::http::HeaderValue::from_static(text),
+        // One that is configured was checked when it was read.
+        std::borrow::Cow::Owned(text) => ::http::HeaderValue::from_str(text)
+            .unwrap_or(const { ::http::HeaderValue::from_static("application/octet-stream") }),
+    }
+}
+
+/// The statuses that confirm a request, where it has its own.
+fn success_status_codes(parts: Option<&RequestParts>) -> &[u16] {
+    parts.map_or(&[], |parts| &parts.success_status_codes)
 }
 
 fn concurrency(config: &Config) -> NonZeroUsize {

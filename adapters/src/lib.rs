@@ -4,10 +4,12 @@
 //! type and a count; it knows nothing of databases, queues, routes or retries. The caller batches,
 //! retries, paces and gives up; a target makes **one attempt** and tells the truth about it.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+
+pub use self::request::RequestParts;
 
 /// Where encoded records go.
 pub trait Target: fmt::Debug + Send + Sync + 'static {
@@ -55,9 +57,12 @@ pub struct Payload {
     /// The body, before any compression the target applies.
     pub body: Bytes,
     /// Media type of `body`, such as `application/json`.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// Records inside `body`.
     pub count: NonZeroUsize,
+    /// What the request is besides the body, where that is not as the target has it. Only targets that speak HTTP can
+    /// honour it; no other one is given any.
+    pub request: Option<Arc<RequestParts>>,
 }
 
 /// What one attempt achieved.
@@ -160,13 +165,16 @@ pub enum Outcomes {
     Except(Vec<ItemFailure>),
 }
 
-/// A record that the peer says it could not process: an entry of `batchItemFailures`.
+/// A record that the peer says it could not process: an entry of `batchItemFailures`, or one that the peer answered by its
+/// place in the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemFailure {
     /// `itemIdentifier`: the name of the record, as the peer understood it.
     pub identifier: String,
     /// `retryable`: whether another attempt may succeed. True unless the peer says otherwise.
     pub retryable: bool,
+    /// What it failed of, as far as the peer told.
+    pub cause: Cause,
     /// `reason`, for the log and the dead letter; cut to [`REASON_BYTES_MAX`].
     pub reason: Option<String>,
 }
@@ -319,12 +327,16 @@ pub enum TargetConfig {
     AwsApiGateway(aws_http::Config),
     /// `type: aws-function-url`: the URL of a Lambda function behind IAM authorization.
     AwsFunctionUrl(aws_http::Config),
+    /// `type: aws-opensearch`: a domain of OpenSearch Service, or a serverless collection.
+    AwsOpensearch(aws_http::Config),
     /// `type: aws-alb`: an application load balancer.
     AwsAlb(aws_alb::Config),
     /// `type: aws-lambda`: direct Invoke.
     AwsLambda(aws_lambda::Config),
     /// `type: gcp-functions`: a Google Cloud function, or a Cloud Run service.
     GcpFunctions(gcp_functions::Config),
+    /// `type: webhook`: any receiver of Standard Webhooks.
+    Webhook(webhook::Config),
     /// `type: file`: lines in files of a folder.
     File(file::Config),
 }
@@ -340,9 +352,13 @@ impl TargetConfig {
             Self::AwsFunctionUrl(config) => {
                 Ok(Arc::new(aws_http::build(name, aws_http::Kind::FunctionUrl, config)?))
             }
+            Self::AwsOpensearch(config) => {
+                Ok(Arc::new(aws_http::build(name, aws_http::Kind::OpenSearch, config)?))
+            }
             Self::AwsAlb(config) => Ok(Arc::new(aws_alb::build(name, config)?)),
             Self::AwsLambda(config) => Ok(Arc::new(aws_lambda::AwsLambda::new(name, config)?)),
             Self::GcpFunctions(config) => Ok(Arc::new(gcp_functions::build(name, config)?)),
+            Self::Webhook(config) => Ok(Arc::new(webhook::build(name, config)?)),
             Self::File(config) => Ok(Arc::new(file::File::new(name, config)?)),
         }
     }
@@ -365,10 +381,13 @@ pub mod credentials;
 pub mod file;
 pub mod gcp_functions;
 pub mod http;
+pub mod request;
 pub mod tls;
 pub mod token;
+pub mod webhook;
 
 mod authorize;
+mod bulk;
 mod client;
 mod endpoints;
 mod gzip;

@@ -19,6 +19,8 @@ pub(crate) enum Answered {
     AllDone,
     /// All are done, but for these.
     Except(Vec<ItemFailure>),
+    /// None is done, all for one reason.
+    Alike(Class, Cause),
     /// It is about failures, but in a way that tells nothing of any record; why, for the log.
     Nonsense(&'static str),
 }
@@ -29,6 +31,7 @@ impl Answered {
         match self {
             Self::AllDone => Report::delivered(status),
             Self::Except(failures) => Report::partial(status, failures),
+            Self::Alike(class, cause) => Report { status, ..Report::failed(class, cause) },
             Self::Nonsense(_) => Report { status, ..Report::failed(Class::Transient, Cause::FunctionError) },
         }
     }
@@ -161,13 +164,14 @@ impl Entry {
             }
             _ => None,
         };
-        Some(ItemFailure { identifier, retryable: !matches!(self.retryable, Shallow::Bool(false)), reason })
+        let retryable = !matches!(self.retryable, Shallow::Bool(false));
+        Some(ItemFailure { identifier, retryable, cause: Cause::FunctionError, reason })
     }
 }
 
 /// A value, as long as it is a simple one.
 #[derive(Default)]
-enum Shallow {
+pub(crate) enum Shallow {
     #[default]
     Other,
     Bool(bool),
@@ -240,7 +244,12 @@ mod tests {
     }
 
     fn failure(identifier: &str) -> ItemFailure {
-        ItemFailure { identifier: identifier.to_owned(), retryable: true, reason: None }
+        ItemFailure {
+            identifier: identifier.to_owned(),
+            retryable: true,
+            cause: Cause::FunctionError,
+            reason: None,
+        }
     }
 
     fn is_nonsense(answered: &Answered) -> bool {

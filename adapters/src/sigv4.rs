@@ -52,7 +52,7 @@ struct How {
 /// The path normalised and encoded twice, the token signed with the rest: so want all services but S3.
 fn settings(scope: Scope<'_>) -> SigningSettings {
     let mut settings = SigningSettings::default();
-    if scope.service == LATTICE {
+    if [LATTICE, OPENSEARCH, OPENSEARCH_SERVERLESS].contains(&scope.service) {
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
     }
     settings
@@ -127,6 +127,10 @@ fn unsignable(error: impl std::fmt::Display) -> Unproven {
 
 /// The only service that takes no body hash.
 const LATTICE: &str = "vpc-lattice-svcs";
+/// Domains of OpenSearch. They take the header that says what the body's hash is, as clients of OpenSearch send it.
+pub(crate) const OPENSEARCH: &str = "es";
+/// Its serverless collections, which demand that header.
+pub(crate) const OPENSEARCH_SERVERLESS: &str = "aoss";
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const CONTENT_HASH: HeaderName = HeaderName::from_static("x-amz-content-sha256");

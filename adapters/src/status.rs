@@ -71,9 +71,18 @@ impl StatusTable {
         if self.success.is_empty() { (200..300).contains(&code) } else { self.success.contains(&code) }
     }
 
+    /// The same for a request with its own list of such statuses, unless that is empty.
+    pub(crate) fn confirms(&self, code: u16, success: &[u16]) -> bool {
+        if success.is_empty() { self.is_success(code) } else { success.contains(&code) }
+    }
+
     /// What an answer with status `code` comes to; `waits` when it asked to be left alone (`Retry-After`).
     pub(crate) fn judge(&self, code: u16, waits: bool) -> (Class, Outcome) {
-        if self.is_success(code) {
+        self.judge_on(code, waits, &[])
+    }
+
+    fn judge_on(&self, code: u16, waits: bool, success: &[u16]) -> (Class, Outcome) {
+        if self.confirms(code, success) {
             return (Class::Done, Outcome::Delivered);
         }
         let cause = cause(code);
@@ -90,9 +99,24 @@ impl StatusTable {
         }
     }
 
+    /// The same table for the statuses of single records inside an answer: only 200 to 299 say that one is delivered.
+    pub(crate) fn for_items(&self) -> Self {
+        Self { success: Vec::new(), ..self.clone() }
+    }
+
+    /// Whether an operator says what `code` means, when it is no success.
+    pub(crate) fn is_listed(&self, code: u16) -> bool {
+        self.rejected.contains(&code) || self.retried.contains(&code)
+    }
+
     /// The report on a request that was answered with `code`.
     pub(crate) fn report(&self, code: u16, retry_after: Option<Duration>) -> Report {
-        let (class, outcome) = self.judge(code, retry_after.is_some());
+        self.report_on(code, retry_after, &[])
+    }
+
+    /// The same for a request with its own list of statuses that confirm it, unless that is empty.
+    pub(crate) fn report_on(&self, code: u16, retry_after: Option<Duration>, success: &[u16]) -> Report {
+        let (class, outcome) = self.judge_on(code, retry_after.is_some(), success);
         Report { class, outcomes: Outcomes::All(outcome), status: Some(code), retry_after }
     }
 }
@@ -217,6 +241,19 @@ mod tests {
         assert_eq!(judge(429), (Class::Throttled, Outcome::Retryable(Cause::Overloaded)));
         let report = table.report(429, Some(Duration::from_secs(3)));
         assert_eq!((report.status, report.retry_after), (Some(429), Some(Duration::from_secs(3))));
+    }
+
+    #[test]
+    fn a_request_may_have_its_own_statuses() {
+        let table = StatusTable::new(Lists { permanent: &[404], ..Lists::default() }).unwrap();
+        assert_eq!(table.report_on(404, None, &[200, 404]).class, Class::Done);
+        assert_eq!(table.report_on(404, None, &[]).class, Class::Record);
+        assert_eq!(
+            table.report_on(204, None, &[200, 404]).class,
+            Class::Hold,
+            "they replace the destination's"
+        );
+        assert_eq!(table.report_on(503, None, &[200]).class, Class::Transient);
     }
 
     #[test]

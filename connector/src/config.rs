@@ -34,7 +34,7 @@ mod tree;
 mod written;
 
 pub use outline::Outline;
-pub(crate) use problem::Findings;
+pub(crate) use problem::{Findings, nearest};
 pub use problem::{Problem, Problems};
 pub use scope::{Effective, Scope};
 pub(crate) use settings::{
@@ -311,6 +311,8 @@ pub struct Sections {
     pub batching: Option<Batching>,
     /// `bin-transforms`.
     pub bin_transforms: Option<BinTransforms>,
+    /// `filter` (ours).
+    pub filter: Option<Filter>,
     /// `record-ordering`. Not for sets.
     pub record_ordering: Option<RecordOrdering>,
 }
@@ -361,6 +363,77 @@ pub enum Format {
     /// `xdr`: XDR's message as it came. What counts where no `format` does.
     #[default]
     Xdr,
+    /// `cloudevents` (ours): an event of CloudEvents 1.0.
+    CloudEvents(Box<CloudEvents>),
+    /// `template` (ours): the whole request, as templates make it.
+    Template(Box<TemplateFormat>),
+}
+
+/// `format: {mode: cloudevents}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudEvents {
+    /// `content-mode`. Default structured.
+    pub content_mode: ContentMode,
+    /// `source`, a template. Default `/aerospike/NAMESPACE`.
+    pub source: Option<String>,
+    /// `type`, a template. Default `aerospike.record.write` and `aerospike.record.delete`.
+    pub kind: Option<String>,
+    /// `subject`, a template. Default: the digest.
+    pub subject: Option<String>,
+    /// `data`. Default `json`.
+    pub data: EventData,
+    /// What JSON formats share.
+    pub rules: JsonRules,
+}
+
+/// `content-mode`: where the attributes of an event stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentMode {
+    /// `structured`: in the body, around the data.
+    #[default]
+    Structured,
+    /// `binary`: in headers; the body is the data.
+    Binary,
+}
+
+/// `data`: how the record stands in an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventData {
+    /// `json`.
+    Json,
+    /// `flat-json`.
+    FlatJson {
+        /// `metadata-key`. Default `metadata`.
+        metadata_key: String,
+    },
+}
+
+/// `format: {mode: template}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateFormat {
+    /// `content-type` of the body. Default `application/json`.
+    pub content_type: String,
+    /// Requests for writes; `None` when they are not sent.
+    pub write: Option<RequestTemplate>,
+    /// Requests for deletes; `None` when they are not sent.
+    pub delete: Option<RequestTemplate>,
+}
+
+/// A request as templates make it. What is absent is as the destination has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestTemplate {
+    /// `body`, or the text of `body-file`; no body at all when absent.
+    pub body: Option<String>,
+    /// `method`.
+    pub method: Option<&'static str>,
+    /// `path`, relative to the URL of the destination.
+    pub path: Option<String>,
+    /// `query`.
+    pub query: Option<String>,
+    /// `headers`.
+    pub headers: BTreeMap<String, String>,
+    /// `success-status-codes`; those of the destination when empty.
+    pub success_status_codes: Vec<u16>,
 }
 
 /// How values become JSON where JSON has no form of its own for them.
@@ -505,6 +578,33 @@ pub enum Routing {
     Skip,
     /// `namespace`, `set` and `bin` (ours): by what the record holds.
     By(RoutingTable),
+    /// `expression` (ours): by the first rule that is true.
+    Rules(RoutingRules),
+}
+
+/// `routing` by expressions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingRules {
+    /// `rules`, the first that is true counts.
+    pub rules: Vec<RoutingRule>,
+    /// `default`: for records of which none is true. Empty skips.
+    pub default: Vec<String>,
+}
+
+/// One of `rules`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutingRule {
+    /// `when`: an expression, checked when the file is loaded.
+    pub when: String,
+    /// `destinations`; an empty list skips.
+    pub destinations: Vec<String>,
+}
+
+/// `filter`: which records are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// An expression, checked when the file is loaded: those of which it is true.
+    pub expression: String,
 }
 
 /// `routing` by the namespace, the set or the value of a bin.

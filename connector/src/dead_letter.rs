@@ -15,6 +15,7 @@ use tracing::{error, warn};
 
 use self::entry::Letter;
 pub use self::entry::Original;
+pub(crate) use self::entry::rfc3339;
 pub use self::places::{Place, Places};
 use crate::{encode::EncodeError, lane::Job, logging::SharedLimited, metrics::LetterStats};
 
@@ -196,6 +197,7 @@ impl DeadLetters {
         let letter = Job {
             record,
             piece,
+            request: None,
             policy,
             order: None,
             tickets: tickets.of_letter(Arc::clone(&self.stats)),

@@ -2,23 +2,29 @@
 //!
 //! A format writes straight from the wire bytes of the frame; there is no value tree in between.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
+
+use adapters::RequestParts;
 
 use crate::{
     batch::BatchPolicy,
     config::{Batching, DurableMember, Format, JsonRules},
-    notification::{ChangeNotification, Value},
+    notification::{ChangeNotification, Operation, Value},
 };
 
 mod avro;
 mod body;
+mod cloudevents;
 mod flat_json;
 mod json;
 mod json_value;
 mod message_pack;
+mod template;
 mod text;
 
 pub use body::Body;
+pub(crate) use cloudevents::event_problems;
+pub(crate) use template::template_problems;
 
 /// Writes notifications in one configured format.
 #[derive(Clone, Debug)]
@@ -36,6 +42,8 @@ enum Writer {
     },
     MessagePack,
     Avro(avro::Avro),
+    Template(Box<template::TemplateFormat>),
+    CloudEvents(Box<cloudevents::CloudEvents>),
     /// Messages as they came.
     Xdr,
 }
@@ -71,6 +79,12 @@ impl Encoder {
             Format::Avro { schema, stringify_map_keys, encoding } => {
                 Writer::Avro(avro::Avro::new(&schema, stringify_map_keys, encoding)?)
             }
+            Format::CloudEvents(settings) => {
+                Writer::CloudEvents(Box::new(cloudevents::CloudEvents::new(&settings)?))
+            }
+            Format::Template(template) => {
+                Writer::Template(Box::new(template::TemplateFormat::new(&template)?))
+            }
             Format::Xdr => Writer::Xdr,
         };
         Ok(Self { writer })
@@ -83,22 +97,24 @@ impl Encoder {
         notification: &ChangeNotification<'_>,
         frame: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Option<Arc<RequestParts>>, EncodeError> {
         if matches!(self.writer, Writer::Xdr) {
             out.extend_from_slice(frame);
-            return Ok(());
+            return Ok(None);
         }
         self.encode(notification, out)
     }
 
-    /// Appends `notification` to `out` as a piece, which a [`Body`] makes a request of. On an error what was appended is
-    /// meaningless.
+    /// Appends `notification` to `out` as a piece, which a [`Body`] makes a request of, and says what the request is
+    /// besides, where that is not as the destination has it. On an error what was appended is meaningless.
     pub fn encode(
         &self,
         notification: &ChangeNotification<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Option<Arc<RequestParts>>, EncodeError> {
         match &self.writer {
+            Writer::Template(template) => return template.write(notification, out),
+            Writer::CloudEvents(events) => return events.write(notification, out),
             Writer::Json(rules) => json::write(notification, *rules, out),
             Writer::FlatJson { metadata_key, durable, rules } => {
                 flat_json::write(notification, metadata_key, *durable, *rules, out)
@@ -109,7 +125,8 @@ impl Encoder {
                 place: "format".to_owned(),
                 problem: "xdr passes messages on, and there is none".into(),
             }),
-        }
+        }?;
+        Ok(None)
     }
 
     /// How pieces are put into requests: one each unless `batching` says otherwise.
@@ -145,14 +162,49 @@ impl Encoder {
                 None => Ok(Body::single(OCTETS)),
                 Some(_) => Err(FormatError { problem: XDR_ALONE.to_owned() }),
             },
+            (Writer::Template(template), _) => template.body(batching),
+            (Writer::CloudEvents(events), _) => events.body(batching),
+        }
+    }
+
+    /// Whether such changes are acknowledged and not sent.
+    pub fn skips(&self, operation: Operation) -> bool {
+        matches!(&self.writer, Writer::Template(template) if template.skips(operation))
+    }
+
+    /// Whether it makes more of a request than a body, which only destinations that speak HTTP can honour.
+    pub fn needs_http(&self) -> bool {
+        match &self.writer {
+            Writer::Template(template) => template.needs_http(),
+            Writer::CloudEvents(events) => events.needs_http(),
+            _ => false,
         }
     }
 
     /// Whether a bin is hidden behind the metadata, because it has the name of the metadata's member.
     pub fn hides_a_bin(&self, notification: &ChangeNotification<'_>) -> bool {
-        let Writer::FlatJson { metadata_key, .. } = &self.writer else { return false };
+        let metadata_key = match &self.writer {
+            Writer::FlatJson { metadata_key, .. } => Some(metadata_key.as_str()),
+            Writer::CloudEvents(events) => events.metadata_key(),
+            _ => None,
+        };
+        let Some(metadata_key) = metadata_key else { return false };
         notification.bins.iter().any(|bin| bin.name == metadata_key.as_bytes())
     }
+}
+
+/// Appends a value as every JSON format writes it.
+pub(crate) fn write_json_value(
+    value: Value<'_>,
+    rules: JsonRules,
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
+    json_value::write_value(value, rules, out)
+}
+
+/// Appends text as a JSON string.
+pub(crate) fn write_json_text(text: &str, out: &mut Vec<u8>) {
+    json_value::write_text(text.as_bytes(), out);
 }
 
 /// Appends a user key as every JSON format writes it.

@@ -315,8 +315,10 @@ impl Lane {
         let form = &self.policies[policy].body;
         Payload {
             body: form.join(batch.iter().map(|job| &job.piece)),
-            content_type: form.content_type(),
+            content_type: form.media_type(),
             count: NonZeroUsize::new(batch.len()).unwrap_or(NonZeroUsize::MIN),
+            // Records that share a request have what it is in common.
+            request: batch.first().and_then(|job| job.request.clone()),
         }
     }
 

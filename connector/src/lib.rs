@@ -39,6 +39,7 @@ pub mod route;
 pub mod run;
 pub mod service_manager;
 pub mod simulator;
+mod template;
 pub mod tls;
 pub mod transform;
 pub mod window;

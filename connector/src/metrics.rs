@@ -38,6 +38,7 @@ pub struct Metrics {
     frame_errors: AtomicU64,
     stale: AtomicU64,
     held: AtomicU64,
+    filtered: AtomicU64,
     anomalies: Anomalies,
     pub(crate) load: LoadMeter,
 }
@@ -110,6 +111,8 @@ pub struct Totals {
     pub stale: u64,
     /// Records that could not be written in the configured format; among the refused.
     pub held: u64,
+    /// Records that were not wanted, by a filter or a format that skips their kind; among the successes.
+    pub filtered: u64,
 }
 
 impl Totals {
@@ -160,6 +163,11 @@ impl Metrics {
         self.held.fetch_add(1, Relaxed);
     }
 
+    /// A record was acknowledged unsent, because it is not wanted.
+    pub fn filtered(&self) {
+        self.filtered.fetch_add(1, Relaxed);
+    }
+
     /// Something happened that should not, and that no other counter tells. `kind` becomes a label, so there
     /// may only be a few; past 32 they are counted together as `other`.
     pub fn anomaly(&self, kind: &'static str) {
@@ -206,6 +214,7 @@ impl Metrics {
             skipped: self.answers.skipped.load(Relaxed),
             stale: self.stale.load(Relaxed),
             held: self.held.load(Relaxed),
+            filtered: self.filtered.load(Relaxed),
         }
     }
 

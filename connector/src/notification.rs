@@ -45,6 +45,15 @@ impl ChangeNotification<'_> {
         RecordId::new(self.namespace, self.digest)
     }
 
+    /// A name for this very change: the same whenever it is shipped again, and another one for every other change of
+    /// whatever record, as far as times and generations tell.
+    pub fn event_id(&self) -> String {
+        let namespace = String::from_utf8_lossy(self.namespace);
+        let (lut, generation) = (self.lut_unix_ms.unwrap_or(0), self.generation.unwrap_or(0));
+        let operation = if self.operation == Operation::Write { "write" } else { "delete" };
+        format!("{namespace}-{}-{lut}-{generation}-{operation}", self.digest)
+    }
+
     /// Whether it holds all there is of the record now. What merges into a record may hold only the bins that changed
     /// (`bin-policy`).
     pub fn is_whole(&self) -> bool {

@@ -9,7 +9,10 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use self::destinations::{Destinations, Positions, Table};
+use self::{
+    destinations::{Destinations, Positions, Rules, Table},
+    filter::Filter,
+};
 use crate::{
     batch::BatchPolicy,
     config::{
@@ -19,10 +22,12 @@ use crate::{
     encode::{Encoder, FormatError, XDR_WHOLE},
     notification::ChangeNotification,
     ordering::LutCache,
+    template::{Expression, Wanted},
     transform::{NameTransforms, Transform, TransformError},
 };
 
 mod destinations;
+mod filter;
 mod overlap;
 
 /// Routes of every listening port.
@@ -88,14 +93,41 @@ pub struct Delivery {
     pub number: usize,
     /// Whether some of its records, or of those of the same namespaces, go to several destinations.
     pub several: bool,
+    filter: Option<Filter>,
     destinations: Destinations,
 }
 
+/// What is to be done with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// Who gets it: positions in [`Router::destinations`], none when it is to be skipped.
+    pub destinations: &'a [usize],
+    /// It is not wanted: filtered out, or of a kind that the format skips.
+    pub filtered: bool,
+    /// An expression could not be worked out for it, so that what applies is what applies then.
+    pub doubtful: Option<&'static str>,
+}
+
 impl Delivery {
-    /// Who gets a record: positions in [`Router::destinations`], none when it is to be skipped. Looks at the record as
-    /// it was shipped, before any bin is dropped or renamed.
-    pub fn destinations(&self, notification: &ChangeNotification<'_>) -> &[usize] {
-        self.destinations.of(notification)
+    /// What becomes of a record. Looks at it as it was shipped, before any bin is dropped or renamed.
+    pub fn decide(&self, notification: &ChangeNotification<'_>) -> Decision<'_> {
+        let mut doubtful = None;
+        let keeps = |filter: &Filter| {
+            // Nothing is lost for an expression that does not fit: such a record is sent.
+            filter.keeps(notification).unwrap_or_else(|| {
+                doubtful = Some("filter-not-applicable");
+                true
+            })
+        };
+        let filtered = self.encoder.skips(notification.operation) || !self.filter.as_ref().is_none_or(keeps);
+        if filtered {
+            return Decision { destinations: &[], filtered, doubtful };
+        }
+        let (destinations, certain) = self.destinations.of(notification);
+        if !certain {
+            doubtful = Some("routing-not-applicable");
+        }
+        Decision { destinations, filtered, doubtful }
     }
 }
 
@@ -108,6 +140,9 @@ pub enum RouteError {
     /// The format cannot be used as configured.
     #[error("the format of {0}: {1}")]
     Format(String, FormatError),
+    /// An expression cannot be read.
+    #[error("the expressions of {0}: {1}")]
+    Expression(String, String),
     /// A name cannot be changed as configured.
     #[error("the transforms of {0}: {1}")]
     Transform(String, TransformError),
@@ -310,7 +345,19 @@ impl Builder<'_> {
                     default: self.positions(&table.default)?,
                 })
             }
+            Some(Routing::Rules(settings)) => {
+                let (mut rules, mut wanted) = (Vec::new(), Wanted::default());
+                for rule in &settings.rules {
+                    let when = Expression::new(&rule.when)
+                        .map_err(|error| RouteError::Expression(place(), error.to_string()))?;
+                    wanted = wanted.and(when.wanted());
+                    rules.push((when, self.positions(&rule.destinations)?));
+                }
+                Destinations::Rules(Rules { rules, default: self.positions(&settings.default)?, wanted })
+            }
         };
+        let filter = first(levels, |sections| sections.filter.as_ref()).map(Filter::new).transpose();
+        let filter = filter.map_err(|error| RouteError::Expression(place(), error.to_string()))?;
         let format = first(levels, |sections| sections.format.as_ref());
         let format = format.unwrap_or(&Format::Xdr);
         let batching = first(levels, |sections| sections.batching.as_ref());
@@ -335,7 +382,8 @@ impl Builder<'_> {
         drop(made);
         let ordering = ordering.filter(|ordering| ordering.enabled).map(|ordering| self.ordering(ordering));
         let several = destinations.may_be_several();
-        let delivery = Delivery { encoder, batch, ordering, transform, number, several, destinations };
+        let delivery =
+            Delivery { encoder, batch, ordering, transform, number, several, filter, destinations };
         Ok(Route::To(Arc::new(delivery)))
     }
 

@@ -94,7 +94,7 @@ fn compare_in(folders: &[&str], format: Format) {
             continue;
         };
         unused.remove(&golden);
-        if let Err(problem) = judge(&golden, encoded.map(|()| written)) {
+        if let Err(problem) = judge(&golden, encoded.map(|_| written)) {
             wrong.push(format!("{}: {problem}", golden.display()));
         }
     }

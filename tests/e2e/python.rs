@@ -46,6 +46,11 @@ pub(crate) fn with_signer() -> Option<PathBuf> {
     with("sigv4", "botocore, hypercorn, h2")
 }
 
+/// A Python that can check webhooks with the reference library.
+pub(crate) fn with_webhooks() -> Option<PathBuf> {
+    with("webhook", "standardwebhooks")
+}
+
 /// A Python with Google's functions framework, and what judges identity tokens.
 pub(crate) fn with_google() -> Option<PathBuf> {
     with("google", "functions_framework, google.auth, jwt, requests, cryptography")

@@ -123,7 +123,7 @@ fn encode(encoder: &Encoder, record: &Record) -> Result<Bytes, String> {
         message::decode(&record.body, NOW_UNIX_MS).unwrap_or_else(|e| panic!("{}: {e}", record.name));
     let mut piece = Vec::new();
     match encoder.encode(&decoded.notification, &mut piece) {
-        Ok(()) => Ok(piece.into()),
+        Ok(_) => Ok(piece.into()),
         Err(refusal) => Err(refusal.to_string()),
     }
 }

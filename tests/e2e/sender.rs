@@ -128,8 +128,9 @@ async fn deliver(target: &SharedTarget, numbers: std::ops::Range<u64>, at_once: 
                 numbers.iter().map(|number| json!({"number": number, "bin": SECRET})).collect();
             let payload = Payload {
                 body: serde_json::to_vec(&records).unwrap().into(),
-                content_type: "application/json",
+                content_type: "application/json".into(),
                 count: NonZeroUsize::new(numbers.len()).unwrap(),
+                request: None,
             };
             let target = target.clone();
             tokio::spawn(async move { target.deliver(&payload).await })

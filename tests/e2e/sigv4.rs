@@ -8,7 +8,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
 };
 
-use adapters::{Class, Payload, Report, SharedTarget, TargetConfig};
+use adapters::{Class, Payload, Report, SharedTarget, TargetConfig, aws_http};
 use bytes::Bytes;
 use e2e::{chains::Chains, repository};
 use serde_json::{Value, json};
@@ -45,11 +45,11 @@ struct Judge {
 }
 
 impl Judge {
-    fn start(python: &Path, chains: &Chains, ahead_seconds: i64) -> Self {
+    fn start(python: &Path, chains: &Chains, service: &str, ahead_seconds: i64) -> Self {
         let mut process = Command::new(python)
             .arg(repository().join("tests/sigv4/judge.py"))
             .args([chains.path("judge.pem"), chains.path("judge.key")])
-            .args(["eu-west-1", "execute-api", &ahead_seconds.to_string()])
+            .args(["eu-west-1", service, &ahead_seconds.to_string()])
             .envs(KEYS)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -106,13 +106,26 @@ fn has_keys(test: &str, more: &[(&str, &str)]) -> bool {
 }
 
 fn judge(ahead_seconds: i64) -> Option<(Judge, Chains)> {
+    judge_of("execute-api", ahead_seconds)
+}
+
+fn judge_of(service: &str, ahead_seconds: i64) -> Option<(Judge, Chains)> {
     let python = python::with_signer()?;
     let chains = Chains::new()?;
     chains.issue("judge", "subjectAltName=DNS:localhost");
-    Some((Judge::start(&python, &chains, ahead_seconds), chains))
+    Some((Judge::start(&python, &chains, service, ahead_seconds), chains))
 }
 
 fn target(url: &str, chains: &Chains, more: Value) -> SharedTarget {
+    build(TargetConfig::AwsApiGateway, url, chains, more)
+}
+
+fn build(
+    kind: fn(aws_http::Config) -> TargetConfig,
+    url: &str,
+    chains: &Chains,
+    more: Value,
+) -> SharedTarget {
     let mut settings = json!({
         "urls": [url],
         "region": "eu-west-1",
@@ -122,11 +135,12 @@ fn target(url: &str, chains: &Chains, more: Value) -> SharedTarget {
         "connect-timeout": 5_000,
     });
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    TargetConfig::AwsApiGateway(serde_json::from_value(settings).unwrap()).build("judged").unwrap()
+    kind(serde_json::from_value(settings).unwrap()).build("judged").unwrap()
 }
 
 async fn deliver(target: &SharedTarget, body: Bytes) -> Report {
-    let payload = Payload { body, content_type: "application/json", count: NonZeroUsize::MIN };
+    let payload =
+        Payload { body, content_type: "application/json".into(), count: NonZeroUsize::MIN, request: None };
     target.deliver(&payload).await
 }
 
@@ -157,6 +171,26 @@ async fn another_implementation_agrees_with_every_signature() {
                 assert_eq!(report, Report::delivered(Some(200)));
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn requests_to_opensearch_are_signed_with_the_hash_of_their_body() {
+    if !has_keys("requests_to_opensearch_are_signed_with_the_hash_of_their_body", &[]) {
+        return;
+    }
+    for service in ["es", "aoss"] {
+        let Some((mut judge, chains)) = judge_of(service, 0) else { return };
+        let more = if service == "es" { json!({}) } else { json!({"service": "aoss"}) };
+        let url = format!("{}/_bulk?filter_path=errors,items.*.status", judge.urls()[0]);
+        let target = build(TargetConfig::AwsOpensearch, &url, &chains, more);
+        let body = Bytes::from_static(b"{\"delete\":{\"_id\":\"1\"}}\n");
+        assert_eq!(deliver(&target, body).await, Report::delivered(Some(200)));
+        let verdict = judge.verdict();
+        assert_eq!(verdict["faults"], json!([]), "{verdict:#}");
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"{\"delete\":{\"_id\":\"1\"}}\n");
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(verdict["content_sha256"], json!([hash]), "serverless collections demand it");
     }
 }
 

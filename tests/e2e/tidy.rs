@@ -7,14 +7,16 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 54] = [
+const PURE: [&str; 63] = [
     "adapters/src/aws_http/address.rs",
     "adapters/src/aws_http/refusal.rs",
+    "adapters/src/bulk.rs",
     "adapters/src/file/lines.rs",
     "adapters/src/file/names.rs",
     "adapters/src/gcp_functions/audience.rs",
     "adapters/src/partial.rs",
     "adapters/src/renewed/schedule.rs",
+    "adapters/src/request.rs",
     "adapters/src/retry_after.rs",
     "adapters/src/sigv4.rs",
     "adapters/src/status.rs",
@@ -24,6 +26,7 @@ const PURE: [&str; 54] = [
     "adapters/src/tls/store/pkcs12.rs",
     "adapters/src/token/jwt.rs",
     "adapters/src/url.rs",
+    "adapters/src/webhook/signature.rs",
     "connector/src/admission.rs",
     "connector/src/breaker.rs",
     "connector/src/concurrency.rs",
@@ -50,6 +53,8 @@ const PURE: [&str; 54] = [
     "connector/src/simulator/encode",
     "connector/src/simulator/encode.rs",
     "connector/src/simulator/particle.rs",
+    "connector/src/template",
+    "connector/src/template.rs",
     "connector/src/transform",
     "connector/src/transform.rs",
     "connector/src/wire",

@@ -94,8 +94,9 @@ async def application(scope, receive, send):
         body += event.get("body", b"")
         more = event.get("more_body", False)
     found = list(faults(scope, body))
+    hashes = [value.decode() for name, value in scope["headers"] if name == b"x-amz-content-sha256"]
     line = {"http": scope["http_version"], "tls": scope["scheme"] == "https", "path": scope["raw_path"].decode(),
-            "bytes": len(body), "faults": [words for _, words in found]}
+            "bytes": len(body), "content_sha256": hashes, "faults": [words for _, words in found]}
     print(json.dumps(line), flush=True)
     headers = [(b"date", formatdate(time.time() + AHEAD, usegmt=True).encode())]
     answer = b"{}"

@@ -23,8 +23,21 @@ pub struct ConnectorProcess {
 impl ConnectorProcess {
     /// Starts `program`, which is a connector or ends in becoming one, with the configuration `yaml` behind a `service`
     /// section, and none of the variables that clouds' tools read but `variables`.
-    pub async fn start(mut program: Command, yaml: &str, variables: &[(&'static str, String)]) -> Self {
+    pub async fn start(program: Command, yaml: &str, variables: &[(&'static str, String)]) -> Self {
+        Self::start_with(program, yaml, &[], variables).await
+    }
+
+    /// The same with `files`, by name, in the folder of the configuration.
+    pub async fn start_with(
+        mut program: Command,
+        yaml: &str,
+        files: &[(&str, &str)],
+        variables: &[(&'static str, String)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
         let config = folder.path().join("connector.yml");
         let manage = "{port: 0, address: 127.0.0.1}";
         let yaml = format!("service: {{port: 0, address: 127.0.0.1, manage: {manage}}}\n{yaml}");

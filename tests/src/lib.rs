@@ -16,6 +16,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 
 pub mod chains;
+pub mod changes;
 mod connector;
 mod connector_process;
 mod envoy;
@@ -29,6 +30,7 @@ pub mod pretend;
 mod process;
 mod receiver;
 pub mod records;
+mod recipe;
 mod shipped;
 mod xdr_client;
 
@@ -42,6 +44,7 @@ pub use self::{
     nginx::Nginx,
     process::Process,
     receiver::{Receiver, Request},
+    recipe::Recipe,
     shipped::Shipped,
     xdr_client::{Ack, XdrClient, delete, info_request, version, write},
 };

@@ -1,6 +1,6 @@
 //! An HTTP endpoint that answers as a test says, and remembers what it confirmed.
 //!
-//! HTTP/1.1 and HTTP/2 by prior knowledge on one port. Probes (everything that is not a POST) are answered 200 and
+//! HTTP/1.1 and HTTP/2 by prior knowledge on one port. Probes (GET and HEAD) are answered 200 and
 //! not remembered.
 
 use std::{
@@ -25,8 +25,12 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// Method, whatever but those of probes.
+    pub method: Method,
     /// Path of the URL.
     pub path: String,
+    /// Query of the URL, empty when there is none.
+    pub query: String,
     /// Headers, names in lower case.
     pub headers: HeaderMap,
     /// The whole body.
@@ -151,12 +155,18 @@ async fn serve(
     request: hyper::Request<Incoming>,
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    if request.method() != Method::POST {
+    if [Method::GET, Method::HEAD].contains(request.method()) {
         return Ok(Response::new(Full::default()));
     }
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Ok(status(StatusCode::BAD_REQUEST)) };
-    let request = Request { path: head.uri.path().to_owned(), headers: head.headers, body: body.to_bytes() };
+    let request = Request {
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        body: body.to_bytes(),
+    };
     let mut before = 0;
     shared.arrived.send_modify(|so_far| {
         before = *so_far;

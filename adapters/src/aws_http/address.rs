@@ -2,18 +2,45 @@
 
 use ::http::Uri;
 
-use crate::BuildError;
+use crate::{
+    BuildError,
+    sigv4::{OPENSEARCH, OPENSEARCH_SERVERLESS},
+};
 
-/// The region that a host name of AWS holds: `ID.execute-api.REGION.amazonaws.com`, `ID.lambda-url.REGION.on.aws`, and
-/// those of VPC endpoints and other partitions.
+/// The region that a host name of AWS holds: `ID.execute-api.REGION.amazonaws.com`, `ID.lambda-url.REGION.on.aws`,
+/// `DOMAIN.REGION.es.amazonaws.com`, and those of VPC endpoints and other partitions.
 pub(super) fn region_of(host: &str) -> Option<&str> {
     let host = host.split(':').next().unwrap_or_default();
     if !(host.contains(".amazonaws.") || host.ends_with(".on.aws") || host.ends_with(".api.aws")) {
         return None;
     }
+    if let Some((region, _)) = opensearch(host) {
+        return Some(region);
+    }
     let mut labels = host.split('.');
     labels.find(|label| matches!(*label, "execute-api" | "lambda-url" | "vpc-lattice-svcs"))?;
     labels.next().filter(|region| is_region(region))
+}
+
+/// Region of a domain or a collection of OpenSearch, and the service that requests to it are signed for.
+fn opensearch(host: &str) -> Option<(&str, &'static str)> {
+    let labels: Vec<&str> = host.split('.').collect();
+    let service = |label: &str| match label {
+        "es" | "aos" => Some(OPENSEARCH),
+        "aoss" => Some(OPENSEARCH_SERVERLESS),
+        _ => None,
+    };
+    labels.windows(3).find_map(|window| match *window {
+        [region, name, "amazonaws"] if is_region(region) => Some((region, service(name)?)),
+        // Those that are reached by IPv6 too.
+        [name, region, "on"] if is_region(region) => Some((region, service(name)?)),
+        _ => None,
+    })
+}
+
+/// The service that requests to `host` are signed for, when it is one of OpenSearch and its name tells.
+pub(super) fn opensearch_service(host: &str) -> Option<&'static str> {
+    Some(opensearch(host)?.1)
 }
 
 /// `eu-west-1`, `us-gov-east-1`.
@@ -80,6 +107,12 @@ mod tests {
             ("abc123.execute-api.eu-west-1.api.aws", Some("eu-west-1")),
             ("xyz.lambda-url.ap-southeast-2.on.aws", Some("ap-southeast-2")),
             ("s-1.abc.vpc-lattice-svcs.us-east-1.on.aws", Some("us-east-1")),
+            ("search-orders-abc123.eu-west-1.es.amazonaws.com", Some("eu-west-1")),
+            ("vpc-orders-abc123.us-gov-west-1.es.amazonaws.com:443", Some("us-gov-west-1")),
+            ("search-es.cn-north-1.es.amazonaws.com.cn", Some("cn-north-1")),
+            ("search-orders-abc123.aos.eu-west-1.on.aws", Some("eu-west-1")),
+            ("abc123.us-east-1.aoss.amazonaws.com", Some("us-east-1")),
+            ("es.us-east-1.example.com", None),
             ("abc.execute-api.localhost:4566", None),
             ("api.example.com", None),
             ("execute-api.eu-west-1.example.com", None),
@@ -89,6 +122,19 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(region_of(host), region, "{host}");
+        }
+    }
+
+    #[test]
+    fn host_names_tell_domains_from_collections() {
+        for (host, service) in [
+            ("search-orders-abc123.eu-west-1.es.amazonaws.com", Some("es")),
+            ("search-orders-abc123.aos.eu-west-1.on.aws", Some("es")),
+            ("abc123.us-east-1.aoss.amazonaws.com", Some("aoss")),
+            ("abc123.execute-api.us-east-1.amazonaws.com", None),
+            ("search.example.com", None),
+        ] {
+            assert_eq!(opensearch_service(host), service, "{host}");
         }
     }
 

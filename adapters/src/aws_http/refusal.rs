@@ -88,6 +88,10 @@ fn about(name: &str, message: &str) -> About {
         "AccessDenied" | "Forbidden" | "NotAuthorized" => About::Permission,
         "MissingAuthenticationToken" => About::Address,
         _ if says(&["signature expired", "signature not yet current"]) => About::Clock,
+        // OpenSearch gives no type.
+        "" if says(&["credential should be scoped to"]) => About::Scope,
+        "" if says(&["request signature we calculated does not match"]) => About::Signature,
+        "" if says(&["security token included in the request is"]) => About::Credentials,
         _ => About::Unsaid,
     }
 }
@@ -162,6 +166,10 @@ mod tests {
             ("SomethingNew", "Signature expired: x", About::Clock),
             ("SomethingNew", "", About::Unsaid),
             ("", "Forbidden", About::Unsaid),
+            ("", "The request signature we calculated does not match the signature", About::Signature),
+            ("", "Credential should be scoped to correct service: 'es'.", About::Scope),
+            ("", "The security token included in the request is expired", About::Credentials),
+            ("", "User: anonymous is not authorized to perform: es:ESHttpPost", About::Unsaid),
         ] {
             let fault = read(kind, &serde_json::json!({"message": message}).to_string());
             assert_eq!(fault.about, expected, "{kind}: {message}");

@@ -69,6 +69,7 @@ impl Judge {
             Answered::Except(failures) => {
                 Some(format!("{} of {records} records were not processed", failures.len()))
             }
+            Answered::Alike(_, cause) => Some(format!("none of {records} records was processed: {cause}")),
             Answered::Nonsense(why) => Some(format!(
                 "batchItemFailures that name no record ({why}), so all of {records} count as failed"
             )),

@@ -32,7 +32,7 @@ fn refused(settings: Value) -> BuildError {
 
 fn payload(body: &'static [u8]) -> Payload {
     let count = NonZeroUsize::MIN.saturating_add(2);
-    Payload { body: Bytes::from_static(body), content_type: "application/json", count }
+    Payload { body: Bytes::from_static(body), content_type: "application/json".into(), count, request: None }
 }
 
 /// One delivery to a peer that answers like this.
@@ -103,7 +103,12 @@ async fn a_function_may_name_what_failed() {
     let report =
         answered(ok(r#"{"batchItemFailures":[{"itemIdentifier":"2","retryable":false,"reason":"no"}]}"#))
             .await;
-    let failure = ItemFailure { identifier: "2".to_owned(), retryable: false, reason: Some("no".to_owned()) };
+    let failure = ItemFailure {
+        identifier: "2".to_owned(),
+        retryable: false,
+        cause: Cause::FunctionError,
+        reason: Some("no".to_owned()),
+    };
     assert_eq!(report, Report::partial(Some(200), vec![failure]));
     let proxy = json!({"statusCode": 422, "body": "no"}).to_string();
     let report = answered(ok(&proxy)).await;
@@ -290,7 +295,7 @@ async fn a_raw_payload_is_the_body_itself() {
     let target = target(&peer, &Sessions::new(&["a"]), json!({"payload": "raw"}));
     assert_eq!(target.deliver(&payload(b"[1, 2]")).await.class, Class::Partial);
     assert_eq!(peer.seen()[0].body, "[1, 2]");
-    let lines = Payload { content_type: "application/x-ndjson", ..payload(b"1\n2\n") };
+    let lines = Payload { content_type: "application/x-ndjson".into(), ..payload(b"1\n2\n") };
     assert_eq!(target.deliver(&lines).await, Report::failed(Class::Hold, Cause::Malformed));
     assert_eq!(peer.seen().len(), 1);
 }

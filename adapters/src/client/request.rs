@@ -10,7 +10,7 @@ use http_body_util::Full;
 
 use super::kept::Keep;
 use crate::{
-    BuildError,
+    BuildError, RequestParts,
     authorize::{Authorize, Unproven},
     headers::StaticHeaders,
 };
@@ -20,6 +20,8 @@ pub(crate) struct Call<'a> {
     /// The body as it goes out.
     pub(crate) body: Bytes,
     pub(crate) content_type: HeaderValue,
+    /// Where it is not a POST to the URL of the endpoint.
+    pub(crate) parts: Option<&'a RequestParts>,
     pub(crate) gzip: bool,
     /// Proves who sends, with headers that are added last.
     pub(crate) authorize: Option<&'a dyn Authorize>,
@@ -96,7 +98,32 @@ impl Template {
             headers.insert(PROBE, HeaderValue::from_static("1"));
         }
         *request.headers_mut() = headers;
+        if let Some(parts) = call.parts {
+            apply(parts, &mut request, call.body.is_empty());
+        }
         request
+    }
+}
+
+/// Makes of the POST to the endpoint's URL what the payload wants. Scheme and host stay.
+fn apply<B>(parts: &RequestParts, request: &mut Request<B>, is_empty: bool) {
+    if let Some(method) = &parts.method {
+        *request.method_mut() = method.clone();
+    }
+    if !parts.keeps_target() {
+        let mut target = request.uri().clone().into_parts();
+        target.path_and_query = target.path_and_query.map(|base| parts.target(&base));
+        if let Ok(uri) = Uri::from_parts(target) {
+            *request.uri_mut() = uri;
+        }
+    }
+    let headers = request.headers_mut();
+    if is_empty {
+        headers.remove(CONTENT_TYPE);
+        headers.remove(CONTENT_ENCODING);
+    }
+    for (name, value) in &parts.headers {
+        headers.insert(name, value.clone());
     }
 }
 
@@ -122,7 +149,7 @@ fn authority(url: &Uri, host: Option<HeaderValue>) -> Result<Authority, BuildErr
 }
 
 /// Tells a receiver that a request carries no records on purpose.
-const PROBE: HeaderName = HeaderName::from_static("esp-connector-probe");
+pub(crate) const PROBE: HeaderName = HeaderName::from_static("esp-connector-probe");
 
 fn impossible(problem: impl ToString) -> BuildError {
     BuildError { key: "urls".to_owned(), problem: problem.to_string() }
@@ -131,11 +158,13 @@ fn impossible(problem: impl ToString) -> BuildError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::{Path, Query};
 
     fn call(gzip: bool) -> Call<'static> {
         Call {
             body: Bytes::from_static(b"{}"),
             content_type: HeaderValue::from_static("application/json"),
+            parts: None,
             gzip,
             authorize: None,
             probe: false,
@@ -166,6 +195,32 @@ mod tests {
         assert_eq!(second.uri(), "https://a.example:8443/x%20y?q=1&r");
         assert!(second.headers().get(HOST).is_none());
         assert_eq!(second.headers()[CONTENT_ENCODING], "gzip");
+    }
+
+    #[test]
+    fn parts_replace_what_they_name_and_never_the_host() {
+        let parts = RequestParts {
+            method: Some(Method::DELETE),
+            path: Some(Path::new("/k/%2e%2Fx".to_owned()).unwrap()),
+            query: Some(Query::new("r=2".to_owned()).unwrap()),
+            headers: vec![(HeaderName::from_static("x-key"), HeaderValue::from_static("mine"))],
+            success_status_codes: Default::default(),
+        };
+        let template = template(&[("x-key", "k"), ("x-other", "o")]);
+        let call = Call { parts: Some(&parts), body: Bytes::new(), ..call(true) };
+        for head in
+            [template.http1(&call).unwrap().into_parts().0, template.http2(&call).unwrap().into_parts().0]
+        {
+            assert_eq!(head.method, Method::DELETE);
+            assert_eq!(head.uri.path_and_query().unwrap(), "/k/%2e%2Fx?r=2");
+            assert_eq!(head.headers.get_all("x-key").iter().collect::<Vec<_>>(), ["mine"]);
+            assert_eq!(head.headers["x-other"], "o");
+            assert_eq!(head.headers[CONTENT_LENGTH], "0");
+            assert!(!head.headers.contains_key(CONTENT_TYPE), "nothing has no media type");
+        }
+        assert_eq!(template.http1(&call).unwrap().headers()[HOST], "a.example:8443");
+        let second = template.http2(&call).unwrap();
+        assert_eq!(second.uri(), "https://a.example:8443/k/%2e%2Fx?r=2");
     }
 
     #[test]

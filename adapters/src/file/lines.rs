@@ -75,7 +75,12 @@ mod tests {
 
     fn lines(content_type: &'static str, count: usize, body: &'static str) -> String {
         let count = NonZeroUsize::new(count).unwrap();
-        let lines = of(&Payload { body: Bytes::from_static(body.as_bytes()), content_type, count });
+        let lines = of(&Payload {
+            body: Bytes::from_static(body.as_bytes()),
+            content_type: content_type.into(),
+            count,
+            request: None,
+        });
         String::from_utf8(lines.to_vec()).unwrap()
     }
 

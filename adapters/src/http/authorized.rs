@@ -7,7 +7,7 @@ use ::http::StatusCode;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
-use super::Http;
+use super::{Http, success_status_codes};
 use crate::{
     authorize::{Authorize, Refusal, Verdict},
     client::{Answer, Call, Failure},
@@ -21,6 +21,7 @@ impl Http {
         call: &'a Call<'a>,
     ) -> BoxFuture<'a, Result<Answer<'a>, Failure>> {
         Box::pin(async move {
+            let success = success_status_codes(call.parts);
             let deadline = self.client.deadline();
             let began = Instant::now();
             let prepared = timeout_at(deadline, authorize.prepare()).await;
@@ -30,7 +31,7 @@ impl Http {
                 return Err(Failure::unproven(words));
             }
             let answer = self.client.call(call, deadline).await?;
-            if !self.is_refusal(answer.status) {
+            if !self.is_refusal(answer.status, success) {
                 return Ok(answer);
             }
             let renewed = timeout_at(deadline, authorize.refused(refusal(&answer, began))).await;
@@ -45,17 +46,17 @@ impl Http {
     }
 
     /// What a refusal that stands comes to.
-    pub(super) fn verdict(&self, answer: &Answer<'_>) -> Option<Verdict> {
-        let authorize = self.authorize.as_deref().filter(|_| self.is_refusal(answer.status))?;
+    pub(super) fn verdict(&self, answer: &Answer<'_>, success: &[u16]) -> Option<Verdict> {
+        let authorize = self.authorize.as_deref().filter(|_| self.is_refusal(answer.status, success))?;
         // What could be renewed has been; when this call began says nothing here.
         authorize.verdict(&refusal(answer, Instant::now()))
     }
 
-    fn is_refusal(&self, status: StatusCode) -> bool {
+    fn is_refusal(&self, status: StatusCode, success: &[u16]) -> bool {
         matches!(
             status,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-        ) && !self.statuses.is_success(status.as_u16())
+        ) && !self.statuses.confirms(status.as_u16(), success)
     }
 }
 

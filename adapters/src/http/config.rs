@@ -61,6 +61,9 @@ pub struct Config {
     /// Whether the body of a success is searched for `batchItemFailures`, the records that were not processed.
     #[serde(default)]
     pub partial_response: bool,
+    /// What the body of a success tells of single records. `partial-response` is the short form of `batch-item-failures`.
+    #[serde(default)]
+    pub answers: Option<Answers>,
     /// Most bytes of a request body, before compression; larger batches are split, larger records refused.
     #[serde(default)]
     pub max_request_bytes: Option<NonZeroUsize>,
@@ -79,6 +82,23 @@ pub enum Protocol {
     #[default]
     #[serde(rename = "HTTP_2")]
     Http2,
+}
+
+/// In what form the body of a success tells of single records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answers {
+    /// `{"batchItemFailures": [...]}` names the records that were not processed.
+    BatchItemFailures,
+    /// `{"items": [...]}` of `_bulk` of Elasticsearch and OpenSearch: one item for each record, in the order of the request.
+    ElasticsearchBulk,
+}
+
+impl Config {
+    /// How the body of a success is read; `None` when nobody looks at it.
+    pub fn answers(&self) -> Option<Answers> {
+        self.answers.or_else(|| self.partial_response.then_some(Answers::BatchItemFailures))
+    }
 }
 
 /// Compression of request bodies.

@@ -68,6 +68,7 @@ impl Http {
         let call = Call {
             body: Bytes::new(),
             content_type: HeaderValue::from_static("application/json"),
+            parts: None,
             gzip: false,
             authorize: Some(authorize),
             probe: true,
@@ -82,7 +83,7 @@ impl Http {
     fn judge(&self, answer: &Answer<'_>) -> Result<String, ProbeFailure> {
         let status = answer.status;
         let found = format!("POST of an empty body at {} answers {status}", place(answer.endpoint));
-        if let Some(verdict) = self.verdict(answer) {
+        if let Some(verdict) = self.verdict(answer, &[]) {
             return Err(failed(verdict.missing, format!("{found}: {}", verdict.words)));
         }
         match self.statuses.judge(status.as_u16(), false).0 {

@@ -19,8 +19,12 @@ pub(crate) fn is_other_process() -> bool {
         let target: SharedTarget = TargetConfig::AwsLambda(target).build("orders").unwrap();
         for _ in 0..settings["times"].as_u64().unwrap() {
             let count = NonZeroUsize::MIN;
-            let payload =
-                Payload { body: Bytes::from_static(b"{}"), content_type: "application/json", count };
+            let payload = Payload {
+                body: Bytes::from_static(b"{}"),
+                content_type: "application/json".into(),
+                count,
+                request: None,
+            };
             println!("delivery: {}", target.deliver(&payload).await.class.as_str());
         }
         let access = target.access().unwrap();

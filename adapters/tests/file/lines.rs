@@ -44,7 +44,7 @@ async fn binary_bodies_are_lines_too() {
     let orders = target(folder.path());
     let body = Bytes::from_static(b"\x93\x01\n\x02");
     let count = NonZeroUsize::new(2).unwrap();
-    let payload = Payload { body, content_type: "application/x-msgpack", count };
+    let payload = Payload { body, content_type: "application/x-msgpack".into(), count, request: None };
     assert_eq!(orders.deliver(&payload).await, Report::delivered(None));
     let (_, content) = files(folder.path()).pop_first().unwrap();
     assert_eq!(content, "{\"base64\":\"kwEKAg==\",\"content-type\":\"application/x-msgpack\",\"count\":2}\n");

@@ -40,8 +40,9 @@ fn batch(numbers: &[u64]) -> Payload {
     let records: Vec<String> = numbers.iter().map(|number| record(*number)).collect();
     Payload {
         body: format!("[{}]", records.join(",")).into(),
-        content_type: "application/json",
+        content_type: "application/json".into(),
         count: NonZeroUsize::new(numbers.len()).unwrap(),
+        request: None,
     }
 }
 

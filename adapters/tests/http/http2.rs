@@ -554,7 +554,12 @@ async fn named_records_and_broken_lists() {
     })
     .await;
     let target = target(&[&peer.url], json!({"partial-response": true}));
-    let failure = ItemFailure { identifier: "0".to_owned(), retryable: true, reason: None };
+    let failure = ItemFailure {
+        identifier: "0".to_owned(),
+        retryable: true,
+        cause: Cause::FunctionError,
+        reason: None,
+    };
     assert_eq!(target.deliver(&payload(b"{}")).await, Report::partial(Some(200), vec![failure]));
     let broken = Report::failed(Class::Transient, Cause::Unreachable);
     assert_eq!(target.deliver(&payload(b"{}")).await, Report { status: Some(200), ..broken });

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails should say where")]
 
 mod answers;
+mod bulk;
 mod connections;
 mod http2;
 mod log;
@@ -11,6 +12,7 @@ mod real_peers;
 mod requests;
 mod signed;
 mod tls;
+mod webhook;
 
 // Shared with the tests of the connector. By path, because that crate depends on this one.
 #[path = "../../../tests/src/chains.rs"]

@@ -24,7 +24,12 @@ fn ok(body: &str) -> String {
 }
 
 fn failure(identifier: &str) -> ItemFailure {
-    ItemFailure { identifier: identifier.to_owned(), retryable: true, reason: None }
+    ItemFailure {
+        identifier: identifier.to_owned(),
+        retryable: true,
+        cause: Cause::FunctionError,
+        reason: None,
+    }
 }
 
 fn nonsense() -> Report {

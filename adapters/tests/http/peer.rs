@@ -150,7 +150,12 @@ pub(crate) fn target(urls: &[&str], more: Value) -> Http {
 }
 
 pub(crate) fn payload(body: &'static [u8]) -> Payload {
-    Payload { body: Bytes::from_static(body), content_type: "application/json", count: NonZeroUsize::MIN }
+    Payload {
+        body: Bytes::from_static(body),
+        content_type: "application/json".into(),
+        count: NonZeroUsize::MIN,
+        request: None,
+    }
 }
 
 /// Delivers one small record.

@@ -393,7 +393,12 @@ async fn named_records_failed_and_the_rest_is_done() {
     let body = r#"{"batchItemFailures":[{"itemIdentifier":"0","retryable":false,"reason":"no"}]}"#;
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let (peer, _) = peer(move |_, _| answer.clone()).await;
-    let failure = ItemFailure { identifier: "0".to_owned(), retryable: false, reason: Some("no".to_owned()) };
+    let failure = ItemFailure {
+        identifier: "0".to_owned(),
+        retryable: false,
+        cause: Cause::FunctionError,
+        reason: Some("no".to_owned()),
+    };
     let on = target(&peer.url, json!({"partial-response": true}));
     assert_eq!(deliver(&on).await, Report::partial(Some(200), vec![failure]));
     let off = target(&peer.url, json!({"partial-response": false}));

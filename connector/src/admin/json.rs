@@ -36,6 +36,7 @@ pub(super) fn render(view: &View, now: Instant) -> Value {
         "received-records": totals.arrived,
         "received-bytes": totals.arrived_bytes,
         "stale-records": totals.stale,
+        "filtered-records": totals.filtered,
         "held-records": totals.held,
         "refused": Map::from_iter(metrics.refused().read().map(pair)),
         "anomalies": Map::from_iter(metrics.anomalies().into_iter().map(pair)),

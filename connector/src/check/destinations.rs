@@ -9,7 +9,7 @@ use adapters::{
     SharedTarget, TargetConfig, aws_lambda,
     aws_lambda::{InvocationType, PayloadShape},
     credentials, file,
-    http::{self, Compression, Protocol},
+    http::{self, Answers, Compression, Protocol},
     token,
 };
 
@@ -42,11 +42,14 @@ pub(super) fn print(config: &Config, targets: &Targets, out: &mut dyn Write) -> 
 fn lines(destination: &Destination, target: &SharedTarget) -> Vec<String> {
     let mut lines = match &destination.target {
         TargetConfig::Http(http) => post(http, ""),
-        TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws) => {
-            let usual = if matches!(destination.target, TargetConfig::AwsApiGateway(_)) {
-                "execute-api"
-            } else {
-                "lambda"
+        TargetConfig::AwsApiGateway(aws)
+        | TargetConfig::AwsFunctionUrl(aws)
+        | TargetConfig::AwsOpensearch(aws) => {
+            let usual = match destination.target {
+                TargetConfig::AwsApiGateway(_) => "execute-api",
+                TargetConfig::AwsFunctionUrl(_) => "lambda",
+                _ if aws.http.urls.iter().any(|url| url.contains(".aoss.")) => "aoss",
+                _ => "es",
             };
             let service = aws.service.as_deref().unwrap_or(usual);
             let signed = format!(", signed for {service} in {}", region(&aws.credentials, "the URL, "));
@@ -71,6 +74,10 @@ fn lines(destination: &Destination, target: &SharedTarget) -> Vec<String> {
             });
             lines
         }
+        TargetConfig::Webhook(hook) => {
+            let secrets = plural(hook.secrets.len(), "source");
+            post(&hook.http, &format!(", signed as Standard Webhooks with the secrets of {secrets}"))
+        }
         TargetConfig::File(file) => vec![folder(file)],
     };
     if let Some(words) = compressed(&destination.target) {
@@ -80,8 +87,16 @@ fn lines(destination: &Destination, target: &SharedTarget) -> Vec<String> {
         usize::MAX => {}
         limit => lines.push(format!("JSON bodies up to {}; larger batches are split", bytes(limit))),
     }
-    if names_failures(&destination.target) {
-        lines.push("its answer may name single records that failed (`batchItemFailures`)".to_owned());
+    match answers(&destination.target) {
+        None => {}
+        Some(Answers::BatchItemFailures) => {
+            lines.push("its answer may name single records that failed (`batchItemFailures`)".to_owned());
+        }
+        Some(Answers::ElasticsearchBulk) => {
+            lines.push(
+                "its answer tells of each record what became of it (`_bulk` of Elasticsearch)".to_owned(),
+            );
+        }
     }
     lines.push(match &destination.dead_letter {
         None => "records that it never takes are held: refused for now, until somebody acts".to_owned(),
@@ -194,12 +209,12 @@ fn compressed(target: &TargetConfig) -> Option<String> {
     }
 }
 
-fn names_failures(target: &TargetConfig) -> bool {
+fn answers(target: &TargetConfig) -> Option<Answers> {
     match target {
-        TargetConfig::AwsLambda(lambda) => {
-            lambda.partial_response && lambda.invocation_type == InvocationType::RequestResponse
-        }
-        other => config::http_settings(other).is_some_and(|http| http.partial_response),
+        TargetConfig::AwsLambda(lambda) => (lambda.partial_response
+            && lambda.invocation_type == InvocationType::RequestResponse)
+            .then_some(Answers::BatchItemFailures),
+        other => config::http_settings(other).and_then(http::Config::answers),
     }
 }
 

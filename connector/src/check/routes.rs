@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::{bytes, duration, plural};
 use crate::config::{
-    AvroEncoding, BatchBody, Batching, BinTransforms, Config, Effective, Exclude, Format, NameTransform,
-    Routing, RoutingKey, RoutingTable, Scope,
+    AvroEncoding, BatchBody, Batching, BinTransforms, Config, ContentMode, Effective, Exclude, Format,
+    NameTransform, Routing, RoutingKey, RoutingTable, Scope,
 };
 
 /// More lines than this help nobody.
@@ -45,13 +45,23 @@ fn route(scope: Scope<'_>, effective: &Effective<'_>, rows: &mut Vec<Row>) {
         Some(Routing::Skip) => "nowhere (skip): acknowledged".to_owned(),
         Some(Routing::To(names)) => names.join(", "),
         Some(Routing::By(table)) => by(table),
+        Some(Routing::Rules(_)) => "by expressions".to_owned(),
     };
     let how = if effective.goes_somewhere() { how(effective) } else { String::new() };
     let port = scope.port.map_or_else(|| "any".to_owned(), |port| port.to_string());
     rows.push([port, any(scope.namespace), any(scope.set), to, how]);
-    let Some(Routing::By(table)) = effective.routing else { return };
     let empty = String::new;
     let mut more = |text: String| rows.push([empty(), empty(), empty(), text, empty()]);
+    if let Some(Routing::Rules(rules)) = effective.routing {
+        for rule in rules.rules.iter().take(MAX_VALUES) {
+            more(format!("  when {}: {}", shown(&rule.when), destinations(&rule.destinations)));
+        }
+        if rules.rules.len() > MAX_VALUES {
+            more(format!("  and {}", plural(rules.rules.len() - MAX_VALUES, "more rule")));
+        }
+        more(format!("  otherwise: {}", destinations(&rules.default)));
+    }
+    let Some(Routing::By(table)) = effective.routing else { return };
     for (value, names) in table.destinations.iter().take(MAX_VALUES) {
         more(format!("  {}: {}", value.escape_debug(), destinations(names)));
     }
@@ -73,6 +83,16 @@ fn by(table: &RoutingTable) -> String {
     }
 }
 
+/// An expression on one line, which is not too long.
+fn shown(expression: &str) -> String {
+    let words: Vec<&str> = expression.split_whitespace().collect();
+    let line = words.join(" ");
+    match line.char_indices().nth(60) {
+        Some((end, _)) => format!("`{}…`", &line[..end]),
+        None => format!("`{line}`"),
+    }
+}
+
 fn destinations(names: &[String]) -> String {
     if names.is_empty() { "nowhere: acknowledged".to_owned() } else { names.join(", ") }
 }
@@ -84,6 +104,7 @@ fn how(effective: &Effective<'_>) -> String {
     let batching = effective.batching.filter(|batching| batching.enabled);
     let parts = [
         Some(format(effective.format.unwrap_or(&Format::Xdr))),
+        effective.filter.map(|filter| format!("only when {}", shown(&filter.expression))),
         bins,
         ordering.map(|ordering| format!("in order (remembers {})", duration(ordering.lut_cache_ttl))),
         batching.map(batches),
@@ -100,6 +121,11 @@ fn format(format: &Format) -> String {
         Format::Avro { encoding: AvroEncoding::Raw, .. } => "avro".to_owned(),
         Format::Avro { encoding: AvroEncoding::SingleObject, .. } => "avro, single objects".to_owned(),
         Format::Avro { encoding: AvroEncoding::Ocf, .. } => "avro, container files".to_owned(),
+        Format::CloudEvents(events) => match events.content_mode {
+            ContentMode::Structured => "cloudevents".to_owned(),
+            ContentMode::Binary => "cloudevents, in binary mode".to_owned(),
+        },
+        Format::Template(template) => format!("template, {}", template.content_type),
     }
 }
 

@@ -33,10 +33,13 @@ mod tls;
 pub(crate) use batching::{BatchBody, Batching};
 pub(crate) use bin_transforms::{BinTransforms, Filter, FilterType, NameTransform, Regex};
 pub(crate) use destination::{Destination, KINDS, Misfit, SHARED_KEYS, Shared, kind};
-pub(crate) use format::{AvroEncoding, DurableMember, Format, FormatMode, NO_JAVA_FORMAT, NanPolicy};
+pub(crate) use format::{
+    AvroEncoding, ContentMode, DurableMember, EventData, Format, FormatMode, HttpMethod, NO_JAVA_FORMAT,
+    NanPolicy, RequestTemplate, Variant,
+};
 pub(crate) use logging::{LogFormat, Logging};
 pub(crate) use record_ordering::RecordOrdering;
-pub(crate) use routing::{Names, Routing, Table};
+pub(crate) use routing::{Names, Routing, Rule, Table};
 pub(crate) use tls::{Protocol, ServerTls};
 
 /// The whole file.
@@ -77,6 +80,10 @@ pub(crate) struct Sections {
     pub(crate) format: Option<Format>,
     /// Where records go. Records without any routing are skipped: acknowledged and sent nowhere.
     pub(crate) routing: Option<Routing>,
+    /// Which records are sent: those of which this expression is true. The others are acknowledged. What a record does not
+    /// have is not true; a record of which the expression cannot be worked out is sent.
+    #[schemars(extend("x-ours" = true))]
+    pub(crate) filter: Option<String>,
     /// Several records in one request.
     pub(crate) batching: Option<Batching>,
     /// Bins to keep, drop or rename.

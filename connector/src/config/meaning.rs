@@ -19,11 +19,12 @@ mod format;
 mod logging;
 mod routing;
 mod service;
+mod template;
 mod tls;
 mod whole;
 
 use super::{
-    Config, Format, JsonRules, Namespace, NanPolicy, PortConfig, RecordOrdering, Sections,
+    Config, Filter, Format, JsonRules, Namespace, NanPolicy, PortConfig, RecordOrdering, Sections,
     file::{self, Misfit},
     problem::{Findings, join, nearest, shorten},
     tree::Node,
@@ -87,6 +88,10 @@ impl Meaning<'_> {
         Sections {
             format,
             routing: file.routing.map(|routing| self.routing(routing, &join(path, "routing"))),
+            filter: file.filter.map(|expression| {
+                self.expression(&expression, &join(path, "filter"));
+                Filter { expression }
+            }),
             batching: file.batching.map(|file| self.batching(file, batching, &join(path, "batching"))),
             bin_transforms: file
                 .bin_transforms

@@ -6,7 +6,8 @@
 use std::{collections::BTreeSet, fmt};
 
 use super::{
-    Batching, BinTransforms, Config, Format, Namespace, RecordOrdering, Routing, Sections, problem::join,
+    Batching, BinTransforms, Config, Filter, Format, Namespace, RecordOrdering, Routing, Sections,
+    problem::join,
 };
 
 /// A kind of record, as far as the configuration can tell them apart. `None` is every name that the
@@ -44,6 +45,8 @@ pub struct Effective<'a> {
     pub batching: Option<&'a Batching>,
     /// `bin-transforms`.
     pub bin_transforms: Option<&'a BinTransforms>,
+    /// `filter`.
+    pub filter: Option<&'a Filter>,
     /// `record-ordering`.
     pub record_ordering: Option<&'a RecordOrdering>,
 }
@@ -51,13 +54,7 @@ pub struct Effective<'a> {
 impl<'a> Effective<'a> {
     /// Whether any such record is sent to a destination.
     pub fn goes_somewhere(&self) -> bool {
-        match self.routing {
-            None | Some(Routing::Skip) => false,
-            Some(Routing::To(names)) => !names.is_empty(),
-            Some(Routing::By(table)) => {
-                table.destinations.values().chain([&table.default]).any(|names| !names.is_empty())
-            }
-        }
+        !self.destinations().is_empty()
     }
 
     /// The destinations that such a record may be sent to.
@@ -66,6 +63,9 @@ impl<'a> Effective<'a> {
             None | Some(Routing::Skip) => Vec::new(),
             Some(Routing::To(names)) => vec![names],
             Some(Routing::By(table)) => table.destinations.values().chain([&table.default]).collect(),
+            Some(Routing::Rules(rules)) => {
+                rules.rules.iter().map(|rule| &rule.destinations).chain([&rules.default]).collect()
+            }
         };
         names.into_iter().flatten().map(String::as_str).collect()
     }
@@ -81,6 +81,7 @@ impl Config {
             routing: sections().find_map(|s| s.routing.as_ref()),
             batching: sections().find_map(|s| s.batching.as_ref()),
             bin_transforms: sections().find_map(|s| s.bin_transforms.as_ref()),
+            filter: sections().find_map(|s| s.filter.as_ref()),
             record_ordering: sections().find_map(|s| s.record_ordering.as_ref()),
         }
     }

@@ -10,9 +10,11 @@ pub(crate) fn type_name(target: &TargetConfig) -> &'static str {
         TargetConfig::Http(_) => "http",
         TargetConfig::AwsApiGateway(_) => "aws-api-gateway",
         TargetConfig::AwsFunctionUrl(_) => "aws-function-url",
+        TargetConfig::AwsOpensearch(_) => "aws-opensearch",
         TargetConfig::AwsAlb(_) => "aws-alb",
         TargetConfig::AwsLambda(_) => "aws-lambda",
         TargetConfig::GcpFunctions(_) => "gcp-functions",
+        TargetConfig::Webhook(_) => "webhook",
         TargetConfig::File(_) => "file",
     }
 }
@@ -21,9 +23,12 @@ pub(crate) fn type_name(target: &TargetConfig) -> &'static str {
 pub(crate) fn http_settings(target: &TargetConfig) -> Option<&http::Config> {
     match target {
         TargetConfig::Http(http) => Some(http),
-        TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws) => Some(&aws.http),
+        TargetConfig::AwsApiGateway(aws)
+        | TargetConfig::AwsFunctionUrl(aws)
+        | TargetConfig::AwsOpensearch(aws) => Some(&aws.http),
         TargetConfig::AwsAlb(alb) => Some(&alb.http),
         TargetConfig::GcpFunctions(gcp) => Some(&gcp.http),
+        TargetConfig::Webhook(hook) => Some(&hook.http),
         TargetConfig::AwsLambda(_) | TargetConfig::File(_) => None,
     }
 }
@@ -32,9 +37,12 @@ pub(crate) fn http_settings(target: &TargetConfig) -> Option<&http::Config> {
 pub(crate) fn http_settings_mut(target: &mut TargetConfig) -> Option<&mut http::Config> {
     match target {
         TargetConfig::Http(http) => Some(http),
-        TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws) => Some(&mut aws.http),
+        TargetConfig::AwsApiGateway(aws)
+        | TargetConfig::AwsFunctionUrl(aws)
+        | TargetConfig::AwsOpensearch(aws) => Some(&mut aws.http),
         TargetConfig::AwsAlb(alb) => Some(&mut alb.http),
         TargetConfig::GcpFunctions(gcp) => Some(&mut gcp.http),
+        TargetConfig::Webhook(hook) => Some(&mut hook.http),
         TargetConfig::AwsLambda(_) | TargetConfig::File(_) => None,
     }
 }
@@ -63,10 +71,15 @@ pub(crate) fn header_files(target: &TargetConfig) -> Vec<PathBuf> {
 /// Whose AWS credentials are used.
 pub(crate) fn aws_credentials(target: &TargetConfig) -> Option<&credentials::Config> {
     match target {
-        TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws) => Some(&aws.credentials),
+        TargetConfig::AwsApiGateway(aws)
+        | TargetConfig::AwsFunctionUrl(aws)
+        | TargetConfig::AwsOpensearch(aws) => Some(&aws.credentials),
         TargetConfig::AwsAlb(alb) => Some(&alb.credentials),
         TargetConfig::AwsLambda(lambda) => Some(&lambda.credentials),
-        TargetConfig::Http(_) | TargetConfig::GcpFunctions(_) | TargetConfig::File(_) => None,
+        TargetConfig::Http(_)
+        | TargetConfig::GcpFunctions(_)
+        | TargetConfig::Webhook(_)
+        | TargetConfig::File(_) => None,
     }
 }
 

@@ -110,11 +110,21 @@ fn set_aside(settings: &mut TargetConfig, key: &str) -> bool {
     }
     let gone = |setting: &mut Option<String>| setting.take().is_some();
     match (settings, first) {
-        (TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws), "service") => {
-            gone(&mut aws.service)
-        }
-        (TargetConfig::AwsApiGateway(aws) | TargetConfig::AwsFunctionUrl(aws), _) => {
-            set_aside_credentials(&mut aws.credentials, first)
+        (
+            TargetConfig::AwsApiGateway(aws)
+            | TargetConfig::AwsFunctionUrl(aws)
+            | TargetConfig::AwsOpensearch(aws),
+            _,
+        ) => match first {
+            "service" => gone(&mut aws.service),
+            _ => set_aside_credentials(&mut aws.credentials, first),
+        },
+        (TargetConfig::Webhook(hook), "secrets") => {
+            let index = rest.trim_end_matches(']').parse().ok();
+            index.filter(|index| hook.secrets.len() > 1 && *index < hook.secrets.len()).is_some_and(|index| {
+                hook.secrets.remove(index);
+                true
+            })
         }
         (TargetConfig::AwsAlb(alb), "token") => alb.token.take().is_some(),
         (TargetConfig::AwsAlb(alb), _) => set_aside_credentials(&mut alb.credentials, first),
@@ -165,6 +175,9 @@ fn set_aside_http(http: &mut http::Config, first: &str, rest: &str) -> bool {
         ("tls", tls @ Some(_)) => {
             *tls = None;
             true
+        }
+        ("compression", _) => {
+            mem::replace(&mut http.compression, http::Compression::None) != http::Compression::None
         }
         ("health-check", _) => {
             let off = http::HealthCheck { enabled: false, ..http::HealthCheck::default() };

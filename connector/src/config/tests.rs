@@ -174,7 +174,7 @@ fn the_router_agrees_with_the_table_of_check() {
             let found = match routes.route(&name(scope.namespace), Some(&name(scope.set))) {
                 Route::Skip => Routing::Skip,
                 Route::To(delivery) => {
-                    let positions = delivery.destinations(&NOTIFICATION);
+                    let positions = delivery.decide(&NOTIFICATION).destinations;
                     Routing::To(positions.iter().map(|n| router.destinations()[*n].clone()).collect())
                 }
             };

@@ -108,6 +108,11 @@ impl Node {
         self.nearest(path).1
     }
 
+    /// Whether something stands at `path`.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.nearest(path).2 == path
+    }
+
     /// How many items the list at `path` has in the file, the broken ones too.
     pub(crate) fn items_at(&self, path: &str) -> usize {
         match self.nearest(path) {

@@ -141,8 +141,11 @@ fn body_bytes_max(target: &TargetConfig, content_type: &str) -> usize {
         http.tls = None;
         http.health_check = HealthCheck { enabled: false, ..HealthCheck::default() };
     }
-    if let TargetConfig::AwsAlb(alb) = &mut settings {
-        alb.token = None;
+    match &mut settings {
+        TargetConfig::AwsAlb(alb) => alb.token = None,
+        // Signed like plain HTTP otherwise, as far as sizes go.
+        TargetConfig::Webhook(hook) => settings = TargetConfig::Http(hook.http.clone()),
+        _ => {}
     }
     settings.build("cost").map_or(usize::MAX, |target| target.body_bytes_max(content_type))
 }
@@ -159,7 +162,10 @@ pub(super) fn ways(target: &TargetConfig) -> &'static [Way] {
         }
         TargetConfig::AwsLambda(_) => &[Way::Invoke],
         TargetConfig::GcpFunctions(_) => &[Way::CloudRun],
-        TargetConfig::Http(_) | TargetConfig::File(_) => &[],
+        TargetConfig::Http(_)
+        | TargetConfig::AwsOpensearch(_)
+        | TargetConfig::Webhook(_)
+        | TargetConfig::File(_) => &[],
     }
 }
 

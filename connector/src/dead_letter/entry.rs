@@ -127,7 +127,7 @@ impl Letter<'_> {
         out.extend_from_slice(b",\"notification\":");
         written_or_null(&mut out, |out| {
             let encoder = Encoder::new(Format::Json(JsonRules::default())).ok()?;
-            encoder.encode(notification?, out).ok()
+            encoder.encode(notification?, out).ok().map(drop)
         });
         out.extend_from_slice(b",\"frame\":\"");
         out.extend_from_slice(STANDARD.encode(&self.original.frame).as_bytes());
@@ -158,7 +158,7 @@ fn written_or_null(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option
     }
 }
 
-fn rfc3339(unix_ms: u64) -> String {
+pub(crate) fn rfc3339(unix_ms: u64) -> String {
     let (unix_seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
     let (hours, minutes, seconds) = (unix_seconds / 3600 % 24, unix_seconds / 60 % 60, unix_seconds % 60);
     let day = Day::of_unix_seconds(unix_seconds);

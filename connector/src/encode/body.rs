@@ -2,6 +2,8 @@
 //!
 //! The size of a body is known before it is put together, so that a batch can be kept below a bound exactly.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{FormatError, avro::Container};
@@ -11,7 +13,7 @@ use crate::config::BatchBody;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     form: Form,
-    content_type: &'static str,
+    content_type: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,17 +31,27 @@ const NDJSON: Form = Form::Joined { open: b"", between: b"\n", close: b"\n" };
 
 impl Body {
     /// The pieces as they are: one, or several that readers can tell apart.
-    pub(super) fn single(content_type: &'static str) -> Self {
-        Self { form: BARE, content_type }
+    pub(super) fn single(content_type: impl Into<Cow<'static, str>>) -> Self {
+        Self { form: BARE, content_type: content_type.into() }
     }
 
     /// Batches of JSON; arrays when nothing was chosen.
-    pub(super) fn json(content_type: &'static str, chosen: Option<BatchBody>) -> Self {
+    pub(super) fn json(content_type: impl Into<Cow<'static, str>>, chosen: Option<BatchBody>) -> Self {
         match chosen {
-            None | Some(BatchBody::JsonArray) => Self { form: JSON_ARRAY, content_type },
-            Some(BatchBody::Ndjson) => Self { form: NDJSON, content_type: "application/x-ndjson" },
+            None | Some(BatchBody::JsonArray) => Self::json_array(content_type),
+            Some(BatchBody::Ndjson) => Self::lines("application/x-ndjson"),
             Some(BatchBody::Concatenated) => Self::single(content_type),
         }
+    }
+
+    /// An array, also around a single piece.
+    pub(super) fn json_array(content_type: impl Into<Cow<'static, str>>) -> Self {
+        Self { form: JSON_ARRAY, content_type: content_type.into() }
+    }
+
+    /// Pieces of whole lines, of which the last lacks its end.
+    pub(super) fn lines(content_type: impl Into<Cow<'static, str>>) -> Self {
+        Self { form: NDJSON, content_type: content_type.into() }
     }
 
     /// Single records or batches of a format whose records end by themselves.
@@ -64,12 +76,17 @@ impl Body {
             let problem = "an object container file holds several records by itself; leave `body` out";
             return Err(FormatError { problem: problem.to_owned() });
         }
-        Ok(Self { form: Form::Container(container.clone()), content_type })
+        Ok(Self { form: Form::Container(container.clone()), content_type: content_type.into() })
     }
 
     /// Media type of the body.
-    pub fn content_type(&self) -> &'static str {
-        self.content_type
+    pub fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
+    /// The same to keep, which costs nothing but where it was configured.
+    pub(crate) fn media_type(&self) -> Cow<'static, str> {
+        self.content_type.clone()
     }
 
     /// Exact size of a body with `count` pieces that hold `bytes` bytes together.

@@ -67,7 +67,17 @@ impl<'r> Fates<'r> {
 
     /// Takes a refusal of the whole request for one of the destination, whatever was sent: no record is at fault.
     pub(super) fn hold(&mut self) {
-        if let Each::All(Outcome::Rejected(cause)) = self.each {
+        let refused = match &self.each {
+            Each::All(Outcome::Rejected(cause)) => Some(*cause),
+            // A consumer that says of a record that it does not want it again is believed; a status says less.
+            Each::Except(named)
+                if named.len() == self.records && named.iter().all(Named::is_refused_by_status) =>
+            {
+                named.first().map(|named| named.cause)
+            }
+            Each::All(_) | Each::Except(_) => None,
+        };
+        if let Some(cause) = refused {
             (self.each, self.class) = (Each::All(Outcome::Retryable(cause)), Class::Hold);
         }
     }
@@ -136,7 +146,9 @@ impl<'r> Fates<'r> {
         }
         let cause = match &self.each {
             Each::All(Outcome::Retryable(cause)) => *cause,
-            Each::Except(named) if named.iter().all(|named| named.retryable) => Cause::FunctionError,
+            Each::Except(named) if named.iter().all(|named| named.retryable) => {
+                named.first().map_or(Cause::FunctionError, |named| named.cause)
+            }
             // It looked at what came, and refused it.
             Each::All(_) | Each::Except(_) => return Sign::Works(0),
         };

@@ -3,7 +3,7 @@
 //! A name is a record's position in the request, or its digest as the body shows it. A name that stands for nobody makes
 //! the whole answer worthless: it may have meant a record that would otherwise be taken for delivered.
 
-use adapters::{ItemFailure, Outcome};
+use adapters::{Cause, ItemFailure, Outcome};
 use base64::{
     Engine,
     alphabet::{STANDARD, URL_SAFE},
@@ -19,6 +19,8 @@ pub(super) struct Named<'a> {
     pub(super) index: usize,
     /// Whether another attempt may succeed.
     pub(super) retryable: bool,
+    /// Why it failed.
+    pub(super) cause: Cause,
     /// In the consumer's own words.
     pub(super) reason: Option<&'a str>,
 }
@@ -33,7 +35,8 @@ pub(super) fn find<'a>(
     let mut named = Vec::with_capacity(failures.len().min(count));
     let mut digests: Option<Vec<(Digest, usize)>> = None;
     for failure in failures {
-        let at = |index| Named { index, retryable: failure.retryable, reason: failure.reason.as_deref() };
+        let ItemFailure { retryable, cause, ref reason, .. } = *failure;
+        let at = |index| Named { index, retryable, cause, reason: reason.as_deref() };
         if let Some(index) = position(&failure.identifier) {
             named.push(at(index).within(count)?);
             continue;
@@ -71,10 +74,14 @@ impl Named<'_> {
         (self.index < count).then_some(self)
     }
 
+    /// Whether it is refused, and not in the consumer's own words.
+    pub(super) fn is_refused_by_status(&self) -> bool {
+        !self.retryable && self.cause != Cause::FunctionError
+    }
+
     /// What this means for the record.
     pub(super) fn outcome(&self) -> Outcome {
-        let cause = adapters::Cause::FunctionError;
-        if self.retryable { Outcome::Retryable(cause) } else { Outcome::Rejected(cause) }
+        if self.retryable { Outcome::Retryable(self.cause) } else { Outcome::Rejected(self.cause) }
     }
 }
 
@@ -123,7 +130,12 @@ mod tests {
     use super::*;
 
     fn failure(identifier: &str) -> ItemFailure {
-        ItemFailure { identifier: identifier.to_owned(), retryable: true, reason: None }
+        ItemFailure {
+            identifier: identifier.to_owned(),
+            retryable: true,
+            cause: Cause::FunctionError,
+            reason: None,
+        }
     }
 
     /// Digests that need `+` and `/` in Base64.
@@ -179,7 +191,7 @@ mod tests {
         assert_eq!(seen, expected);
         failures[1].retryable = false;
         let named = find(&failures, 10, digest).expect("all of them are known");
-        assert_eq!(named[1].outcome(), Outcome::Rejected(adapters::Cause::FunctionError));
+        assert_eq!(named[1].outcome(), Outcome::Rejected(Cause::FunctionError));
     }
 
     #[test]

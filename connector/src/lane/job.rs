@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use adapters::{Cause, Outcome};
+use adapters::{Cause, Outcome, RequestParts};
 use bytes::Bytes;
 
 use crate::{
@@ -19,6 +19,9 @@ pub struct Job {
     pub record: RecordId,
     /// The record as it is sent.
     pub piece: Bytes,
+    /// What its request is besides the body, where the format says so. The same for all jobs of a batch policy that puts
+    /// several into a request.
+    pub request: Option<Arc<RequestParts>>,
     /// Position of the batch policy: how the piece becomes a request.
     pub policy: usize,
     /// The last-update time, when no version may go after a newer one.

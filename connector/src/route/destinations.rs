@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     config::RoutingKey,
     notification::{ChangeNotification, Value},
+    template::{Expression, Record, Wanted},
     transform::NameTransforms,
 };
 
@@ -18,6 +19,17 @@ pub(super) enum Destinations {
     All(Positions),
     /// By a value.
     By(Table),
+    /// By expressions.
+    Rules(Rules),
+}
+
+/// Destinations by the first rule that is true.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) rules: Vec<(Expression, Positions)>,
+    pub(super) default: Positions,
+    /// What any rule looks at.
+    pub(super) wanted: Wanted,
 }
 
 /// Destinations by the text of a value.
@@ -33,28 +45,46 @@ pub(super) struct Table {
 impl Destinations {
     /// All who may get a record.
     pub(super) fn every(&self) -> impl Iterator<Item = usize> {
-        let (always, by_value) = match self {
-            Self::All(positions) => (positions, None),
-            Self::By(table) => (&table.default, Some(table.by_value.values())),
-        };
-        always.iter().chain(by_value.into_iter().flatten().flat_map(|positions| positions.iter())).copied()
+        self.choices().into_iter().flat_map(|positions| positions.iter().copied())
     }
 
     /// Whether some record may go to more than one.
     pub(super) fn may_be_several(&self) -> bool {
+        self.choices().into_iter().any(|positions| positions.len() > 1)
+    }
+
+    fn choices(&self) -> Vec<&Positions> {
         match self {
-            Self::All(positions) => positions.len() > 1,
-            Self::By(table) => {
-                table.default.len() > 1 || table.by_value.values().any(|positions| positions.len() > 1)
+            Self::All(positions) => vec![positions],
+            Self::By(table) => table.by_value.values().chain([&table.default]).collect(),
+            Self::Rules(rules) => {
+                rules.rules.iter().map(|(_, positions)| positions).chain([&rules.default]).collect()
             }
         }
     }
 
-    pub(super) fn of(&self, notification: &ChangeNotification<'_>) -> &[usize] {
+    /// Those of a record; whether they could be worked out.
+    pub(super) fn of(&self, notification: &ChangeNotification<'_>) -> (&[usize], bool) {
         match self {
-            Self::All(positions) => positions,
-            Self::By(table) => table.of(notification),
+            Self::All(positions) => (positions, true),
+            Self::By(table) => (table.of(notification), true),
+            Self::Rules(rules) => rules.of(notification),
         }
+    }
+}
+
+impl Rules {
+    fn of(&self, notification: &ChangeNotification<'_>) -> (&[usize], bool) {
+        let record = Record::new(notification, &self.wanted);
+        for (when, positions) in &self.rules {
+            match when.is_true(&record) {
+                Ok(true) => return (positions, true),
+                Ok(false) => {}
+                // A later rule may be meant for what this one did not exclude.
+                Err(_) => return (&self.default, false),
+            }
+        }
+        (&self.default, true)
     }
 }
 

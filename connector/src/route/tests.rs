@@ -92,7 +92,7 @@ fn routes_by_value() {
         let Route::To(delivery) = routes.route(notification.namespace, notification.set) else {
             panic!("a route")
         };
-        delivery.destinations(&notification).iter().map(|n| names[*n]).collect::<Vec<_>>()
+        delivery.decide(&notification).destinations.iter().map(|n| names[*n]).collect::<Vec<_>>()
     };
     let bin = || RoutingKey::Bin("kind".to_owned());
     assert_eq!(found(RoutingKey::Namespace, None, &[]), ["first"]);

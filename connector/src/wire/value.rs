@@ -28,6 +28,16 @@ pub struct Map<'a> {
 }
 
 impl<'a> List<'a> {
+    /// Its wire form.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The list with that wire form, which [`List::bytes`] gave.
+    pub(crate) fn from_checked(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// Elements, without the marker that may precede them.
     pub fn len(self) -> usize {
         self.open().len
@@ -66,6 +76,16 @@ impl<'a> List<'a> {
 }
 
 impl<'a> Map<'a> {
+    /// Its wire form.
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The map with that wire form, which [`Map::bytes`] gave.
+    pub(crate) fn from_checked(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// Pairs, without the marker that may precede them.
     pub fn len(self) -> usize {
         self.open().len
@@ -132,6 +152,18 @@ pub struct Elements<'a> {
     left: usize,
 }
 
+impl<'a> Elements<'a> {
+    /// Where the rest of them stands, and how many they are: what it takes to go on later.
+    pub(crate) fn rest(&self) -> (&'a [u8], usize) {
+        (self.rest, self.left)
+    }
+
+    /// Goes on where [`Elements::rest`] was.
+    pub(crate) fn resume((rest, left): (&'a [u8], usize)) -> Self {
+        Self { rest, left }
+    }
+}
+
 impl<'a> Iterator for Elements<'a> {
     type Item = Value<'a>;
 
@@ -183,6 +215,13 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl ExactSizeIterator for Entries<'_> {}
+
+impl<'a> Entries<'a> {
+    /// Keys and values in turn.
+    pub(crate) fn elements(self) -> Elements<'a> {
+        self.elements
+    }
+}
 
 /// Reads the value of a bin, or of a user key.
 ///

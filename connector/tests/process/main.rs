@@ -13,6 +13,7 @@ mod secrets;
 mod sections;
 mod service_manager;
 mod stores;
+mod templates;
 mod tls;
 
 // The two ends of the wire are those of the end-to-end tests. By path, because that crate depends on this one.

@@ -174,5 +174,5 @@ async fn what_a_batch_leaves_behind_and_later_versions_wait_no_longer_either() {
 }
 
 fn failure(identifier: &str, retryable: bool) -> ItemFailure {
-    ItemFailure { identifier: identifier.to_owned(), retryable, reason: None }
+    ItemFailure { identifier: identifier.to_owned(), retryable, cause: Cause::FunctionError, reason: None }
 }

@@ -10,7 +10,7 @@ use base64::prelude::*;
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn failure(identifier: impl Into<String>) -> ItemFailure {
-    ItemFailure { identifier: identifier.into(), retryable: true, reason: None }
+    ItemFailure { identifier: identifier.into(), retryable: true, cause: Cause::FunctionError, reason: None }
 }
 
 /// Requests of up to 10 records; the first one of several is answered with `answer`, all others are fine.

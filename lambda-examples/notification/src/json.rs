@@ -4,13 +4,30 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{Bin, Digest, Expiry, Key, Malformed, Notification, Operation, Value};
 
-/// Reads one record in either format. The members of `json` are always the same ones; everything else is `flat-json`, whose
+/// Reads one record in either format, also where it is the data of a CloudEvent. The members of `json` are always the same ones; everything else is `flat-json`, whose
 /// metadata stands under `metadata_key`, or in the first member that looks like metadata.
 pub(crate) fn record(value: Value, metadata_key: Option<&str>) -> Result<Notification, Malformed> {
+    let value = match data_of_event(&value, metadata_key) {
+        Some(data) => data.clone(),
+        None => value,
+    };
     let Value::Map(members) = value else {
         return Err(Malformed::new("record", "a JSON object"));
     };
     if is_json(&members) { json(members) } else { flat_json(members, metadata_key) }
+}
+
+/// The data of a CloudEvent. A record whose bins have the names of an event's attributes has its metadata beside them.
+fn data_of_event<'v>(value: &'v Value, metadata_key: Option<&str>) -> Option<&'v Value> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    let is_event =
+        text("specversion")? == "1.0" && ["id", "source", "type"].iter().all(|name| text(name).is_some());
+    let is_metadata = |(name, value): &(Value, Value)| match metadata_key {
+        Some(key) => name.as_str() == Some(key),
+        None => ["namespace", "digest", "msg"].iter().all(|member| value.get(member).is_some()),
+    };
+    let data = value.get("data").filter(|data| data.as_map().is_some())?;
+    (is_event && !value.as_map()?.iter().any(is_metadata)).then_some(data)
 }
 
 fn is_json(members: &[(Value, Value)]) -> bool {

@@ -7,7 +7,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use e2e::fixtures;
 use esp_connector::{
-    config::{AvroEncoding, BatchBody, Batching, DurableMember, Format, JsonRules},
+    config::{
+        AvroEncoding, BatchBody, Batching, CloudEvents, ContentMode, DurableMember, EventData, Format,
+        JsonRules,
+    },
     encode::Encoder,
     notification as sent,
     wire::message,
@@ -46,6 +49,28 @@ fn flat_json() {
         let format = Format::FlatJson { metadata_key: key.to_owned(), durable, rules: JsonRules::default() };
         read_back(format.clone(), &bodies, Keeps::Json, &Decoder::new().metadata_key(key), 50);
         read_back(format, &bodies, Keeps::Json, &Decoder::new(), 50);
+    }
+}
+
+#[test]
+fn cloudevents() {
+    for (data, keeps) in [
+        (EventData::Json, Keeps::TypesOfBins),
+        (EventData::FlatJson { metadata_key: "metadata".to_owned() }, Keeps::Json),
+    ] {
+        for (content_mode, bodies) in
+            [(ContentMode::Structured, &[None, Some(BatchBody::JsonArray)][..]), (ContentMode::Binary, &[])]
+        {
+            let events = CloudEvents {
+                content_mode,
+                source: None,
+                kind: None,
+                subject: None,
+                data: data.clone(),
+                rules: JsonRules::default(),
+            };
+            read_back(Format::CloudEvents(Box::new(events)), bodies, keeps, &Decoder::new(), 50);
+        }
     }
 }
 

@@ -111,7 +111,12 @@ fn no_status_of_the_api_confirms_delivery() {
 fn answers_of_the_function() {
     let judge = judge(json!({}));
     let verdict = judge.answered(200, None, br#"{"batchItemFailures":[{"itemIdentifier":"1"}]}"#, 3);
-    let failure = ItemFailure { identifier: "1".to_owned(), retryable: true, reason: None };
+    let failure = ItemFailure {
+        identifier: "1".to_owned(),
+        retryable: true,
+        cause: Cause::FunctionError,
+        reason: None,
+    };
     assert_eq!(verdict.report, Report::partial(Some(200), vec![failure]));
     assert_eq!(verdict.words.unwrap(), "1 of 3 records were not processed");
 

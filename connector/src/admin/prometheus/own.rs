@@ -64,6 +64,12 @@ pub(super) fn write(page: &mut Page, view: &View, totals: &Totals) {
         totals.stale,
     );
     page.single(
+        "esp_connector_filtered_records_total",
+        Counter,
+        "Records acknowledged unsent, because a filter or the format leaves them out.",
+        totals.filtered,
+    );
+    page.single(
         "esp_connector_held_records_total",
         Counter,
         "Records refused because they cannot be written in the configured format, each time XDR ships them.",

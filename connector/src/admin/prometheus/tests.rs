@@ -143,6 +143,7 @@ fn every_family_of_ours() {
         ("esp_connector_lane_throttle_pause_seconds", "gauge"),
         ("esp_connector_lane_turned_away_records_total", "counter"),
         ("esp_connector_stale_records_total", "counter"),
+        ("esp_connector_filtered_records_total", "counter"),
         ("esp_connector_ready", "gauge"),
         ("esp_connector_received_bytes_total", "counter"),
         ("esp_connector_received_records_total", "counter"),

@@ -1,6 +1,6 @@
 //! `format` as it stands in the file.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,51 @@ pub(crate) enum FormatMode {
         #[schemars(extend("x-ours" = true))]
         encoding: AvroEncoding,
     },
+    /// The whole request as templates make it: its body, path, query and headers.
+    #[schemars(extend("x-ours" = true))]
+    Template {
+        /// Media type of the body. Says how values are escaped in it, too.
+        #[serde(default = "json")]
+        #[schemars(length(min = 1))]
+        content_type: String,
+        #[serde(flatten)]
+        request: RequestTemplate,
+        /// What is different for writes.
+        write: Option<Variant>,
+        /// What is different for deletes.
+        delete: Option<Variant>,
+    },
+    /// An event of CloudEvents 1.0.
+    #[serde(rename = "cloudevents")]
+    #[schemars(extend("x-ours" = true))]
+    CloudEvents {
+        /// Where the attributes stand.
+        #[serde(default)]
+        content_mode: ContentMode,
+        /// Template of the attribute `source`, a URI reference; values are percent-encoded.
+        #[schemars(extend("x-default" = "`/aerospike/NAMESPACE`"))]
+        source: Option<String>,
+        /// Template of the attribute `type`.
+        #[serde(rename = "type")]
+        #[schemars(extend("x-default" = "`aerospike.record.write` or `aerospike.record.delete`"))]
+        kind: Option<String>,
+        /// Template of the attribute `subject`.
+        #[schemars(extend("x-default" = "the digest in hexadecimal"))]
+        subject: Option<String>,
+        /// The format of the data.
+        #[serde(default)]
+        data: EventData,
+        /// With `data: flat-json`, the member that holds the metadata.
+        #[serde(default = "metadata")]
+        #[schemars(length(min = 1))]
+        metadata_key: String,
+        /// Numeric keys of maps become strings; otherwise such a record cannot be written.
+        #[serde(default = "yes")]
+        stringify_map_keys: bool,
+        /// What becomes of NaN and the infinities, which JSON does not have.
+        #[serde(default)]
+        nan_policy: NanPolicy,
+    },
     /// XDR's own message as it came, for a connector with `service.protocol: HTTP_2` or `HTTP_1_1`: the default, as the
     /// vendor's.
     Xdr {},
@@ -73,8 +118,87 @@ pub(crate) enum FormatMode {
     Custom {},
 }
 
-pub(crate) const NO_JAVA_FORMAT: &str = "Java classes cannot run in this connector; use `json`, `flat-json`, `message-pack` or `avro` and give the body \
-     its own form in the receiver; a `template` format for that is planned";
+pub(crate) const NO_JAVA_FORMAT: &str = "Java classes cannot run in this connector; `mode: template` gives body, path, method and headers any form that can be \
+     written down, `mode: cloudevents` that of a CloudEvent";
+
+/// Where the attributes of an event stand.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ContentMode {
+    /// In the body, around the data.
+    #[default]
+    Structured,
+    /// In headers; the body is the data.
+    Binary,
+}
+
+/// The format of the data of an event.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EventData {
+    /// As `mode: json`.
+    #[default]
+    Json,
+    /// As `mode: flat-json`.
+    FlatJson,
+}
+
+/// A request as templates make it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct RequestTemplate {
+    /// Template of the body. This or `body-file`; a request without either has no body.
+    pub(crate) body: Option<String>,
+    /// A file with the template of the body, at most 1 MiB. This or `body`.
+    pub(crate) body_file: Option<PathBuf>,
+    /// Method of the request.
+    #[schemars(extend("x-default" = "POST"))]
+    pub(crate) method: Option<HttpMethod>,
+    /// Template of the path, relative to the URL of the destination: one that begins with a slash replaces the path of the
+    /// URL, any other one what stands behind its last slash. Values are percent-encoded.
+    #[schemars(extend("x-default" = "that of the URL"))]
+    pub(crate) path: Option<String>,
+    /// Template of the query, without a question mark. Values are percent-encoded.
+    #[schemars(extend("x-default" = "that of the URL, unless there is a `path`"))]
+    pub(crate) query: Option<String>,
+    /// Templates of headers, by name. One that comes out empty is left out.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Statuses that confirm delivery, instead of those of the destination.
+    #[serde(default)]
+    pub(crate) success_status_codes: Vec<u16>,
+}
+
+/// What is different for one kind of change.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Variant {
+    #[serde(flatten)]
+    pub(crate) request: RequestTemplate,
+    /// Such changes are not sent, but acknowledged.
+    #[serde(default)]
+    pub(crate) skip: bool,
+}
+
+/// Methods of requests.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum HttpMethod {
+    Delete,
+    Get,
+    Head,
+    Patch,
+    Post,
+    Put,
+}
+
+fn metadata() -> String {
+    "metadata".to_owned()
+}
+
+fn json() -> String {
+    "application/json".to_owned()
+}
 
 /// What becomes of NaN and the infinities.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]

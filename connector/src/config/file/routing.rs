@@ -45,13 +45,22 @@ pub(crate) enum Routing {
         #[serde(flatten)]
         table: Table,
     },
+    /// By expressions over the record, of which the first that is true decides.
+    #[schemars(extend("x-ours" = true))]
+    Expression {
+        /// The rules, in order.
+        rules: Vec<Rule>,
+        /// Names under `destinations` for every record of which no rule is true, and for those of which one cannot be worked
+        /// out; one name may stand without a list, and `[]` acknowledges the record and sends it nowhere.
+        default: Names,
+    },
     /// A Java class.
     #[schemars(extend("x-refused" = NO_JAVA_ROUTER))]
     Custom {},
 }
 
-const NO_JAVA_ROUTER: &str = "Java classes cannot run in this connector; `mode: namespace`, `mode: set` and `mode: bin` route by \
-     what a record holds";
+const NO_JAVA_ROUTER: &str = "Java classes cannot run in this connector; `mode: namespace`, `mode: set`, `mode: bin` and \
+     `mode: expression` route by what a record holds";
 
 /// What the routings by value share.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,6 +74,17 @@ pub(crate) struct Table {
     /// Changes to the value before it is looked up, in order.
     #[serde(default)]
     pub(crate) transforms: Vec<NameTransform>,
+}
+
+/// One rule of routing by expressions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Rule {
+    /// An expression over the record, as it is before `bin-transforms`.
+    #[schemars(length(min = 1))]
+    pub(crate) when: String,
+    /// One name under `destinations`, or a list of them; `[]` acknowledges the record and sends it nowhere.
+    pub(crate) destinations: Names,
 }
 
 /// One name, or a list of them that may be empty.

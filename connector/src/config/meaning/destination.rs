@@ -5,7 +5,7 @@ use std::{mem, net::IpAddr};
 use adapters::{
     TargetConfig, aws_alb, aws_lambda,
     aws_lambda::InvocationType,
-    http::{Compression, HeaderValue},
+    http::{Answers, Compression, HeaderValue},
     token,
 };
 use serde_json::{Map, Value};
@@ -82,6 +82,13 @@ impl Meaning<'_> {
             TargetConfig::AwsAlb(aws_alb::Config { token: Some(token::Source::File { file }), .. }) => {
                 *file = self.folder.join(&file);
             }
+            TargetConfig::Webhook(hook) => {
+                for secret in &mut hook.secrets {
+                    if let HeaderValue::File { file } = secret {
+                        *file = self.folder.join(&file);
+                    }
+                }
+            }
             TargetConfig::File(folder) => folder.path = self.folder.join(&folder.path),
             _ => {}
         }
@@ -122,10 +129,23 @@ impl Meaning<'_> {
             }
             _ => {}
         }
+        self.answers(path, node, target);
         let probed = http_settings(target).is_some_and(|http| http.health_check.enabled);
         if probed && !matches!(target, TargetConfig::Http(_)) {
             let message = "probes carry no signature and no token, and each may be billed as a call";
             self.note(&join(path, "health-check"), message);
+        }
+    }
+
+    /// An answer to `_bulk` is a success whatever became of the records.
+    fn answers(&mut self, path: &str, node: Option<&Node>, target: &TargetConfig) {
+        let Some(http) = http_settings(target) else { return };
+        if http.answers.is_some() && given(node, "partial-response") {
+            let message = "has no effect: `answers` says how the body of a success is read";
+            self.warn(&join(path, "partial-response"), message);
+        }
+        if http.urls.iter().any(|url| is_bulk(url)) && http.answers != Some(Answers::ElasticsearchBulk) {
+            self.warn(&join(path, "urls"), UNREAD_BULK);
         }
     }
 
@@ -147,12 +167,16 @@ impl Meaning<'_> {
     /// Who reads along where there is no TLS.
     fn in_the_clear(&mut self, path: &str, target: &TargetConfig) {
         let what = match target {
-            TargetConfig::AwsApiGateway(_) | TargetConfig::AwsFunctionUrl(_) | TargetConfig::AwsLambda(_) => {
-                "the session token and the records"
-            }
+            TargetConfig::AwsApiGateway(_)
+            | TargetConfig::AwsFunctionUrl(_)
+            | TargetConfig::AwsOpensearch(_)
+            | TargetConfig::AwsLambda(_) => "the session token and the records",
             TargetConfig::GcpFunctions(_) => "the identity token and the records",
             TargetConfig::AwsAlb(alb) if alb.token.is_some() => "the token and the records",
-            TargetConfig::AwsAlb(_) | TargetConfig::Http(_) | TargetConfig::File(_) => return,
+            TargetConfig::AwsAlb(_)
+            | TargetConfig::Http(_)
+            | TargetConfig::Webhook(_)
+            | TargetConfig::File(_) => return,
         };
         let urls: Vec<(String, &str)> = match target {
             TargetConfig::AwsLambda(lambda) => {
@@ -197,6 +221,14 @@ impl Meaning<'_> {
         }
     }
 }
+
+/// Whether a URL, or a path, is that of Elasticsearch's API for many documents.
+pub(super) fn is_bulk(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default().trim().trim_end_matches('/');
+    path.ends_with("/_bulk") || path == "_bulk"
+}
+
+pub(super) const UNREAD_BULK: &str = "`_bulk` answers 200 also when it refused records, which would be lost: set `answers: elasticsearch-bulk`";
 
 /// The host of a URL, without the port.
 fn host(url: &str) -> &str {

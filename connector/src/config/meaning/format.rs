@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::{JSON, Meaning};
 use crate::{
     config::{
-        AvroEncoding, DurableMember, Format, JsonRules, NanPolicy,
+        AvroEncoding, CloudEvents, ContentMode, DurableMember, EventData, Format, JsonRules, NanPolicy,
         file::{self, FormatMode},
         problem::{join, nearest, shorten},
         read,
         tree::MAX_TEXT_BYTES,
     },
-    encode::Encoder,
+    encode::{Encoder, event_problems},
 };
 
 impl Meaning<'_> {
@@ -39,6 +39,36 @@ impl Meaning<'_> {
                 let avro = |schema| Format::Avro { schema, stringify_map_keys, encoding: encoding.into() };
                 (self.schema(schema, schema_file.as_deref(), path).map(avro), place)
             }
+            file::Format::Full(FormatMode::CloudEvents {
+                content_mode,
+                source,
+                kind,
+                subject,
+                data,
+                metadata_key,
+                stringify_map_keys,
+                nan_policy,
+            }) => {
+                let events = CloudEvents {
+                    content_mode: match content_mode {
+                        file::ContentMode::Structured => ContentMode::Structured,
+                        file::ContentMode::Binary => ContentMode::Binary,
+                    },
+                    source,
+                    kind,
+                    subject,
+                    data: match data {
+                        file::EventData::Json => EventData::Json,
+                        file::EventData::FlatJson => EventData::FlatJson { metadata_key },
+                    },
+                    rules: JsonRules { stringify_map_keys, nan_policy: nan_policy.into() },
+                };
+                return self.events(events, path);
+            }
+            file::Format::Full(FormatMode::Template { content_type, request, write, delete }) => {
+                let template = self.template(content_type, request, [write, delete], path);
+                return template.map_or(JSON, |template| Format::Template(Box::new(template)));
+            }
             file::Format::Full(FormatMode::Xdr {}) => (Some(Format::Xdr), path.to_owned()),
             // The shape refused this mode already.
             file::Format::Full(FormatMode::Custom {}) => (None, path.to_owned()),
@@ -51,19 +81,39 @@ impl Meaning<'_> {
         format
     }
 
+    fn events(&mut self, events: CloudEvents, path: &str) -> Format {
+        let problems = event_problems(&events);
+        for (key, problem) in &problems {
+            self.problem(&join(path, key), problem.as_str());
+        }
+        if problems.is_empty() { Format::CloudEvents(Box::new(events)) } else { JSON }
+    }
+
     /// `format: json` and its like. `None`: reported.
     fn short(&mut self, name: &str, path: &str) -> Option<Format> {
         let message = match name.to_ascii_lowercase().as_str() {
             "json" => return Some(JSON),
             "message-pack" | "msgpack" => return Some(Format::MessagePack),
+            "cloudevents" => {
+                return Some(Format::CloudEvents(Box::new(CloudEvents {
+                    content_mode: ContentMode::Structured,
+                    source: None,
+                    kind: None,
+                    subject: None,
+                    data: EventData::Json,
+                    rules: JsonRules::default(),
+                })));
+            }
             "flat-json" => {
                 "needs a `metadata-key`: write `{mode: flat-json, metadata-key: metadata}`".to_owned()
             }
             "avro" => "needs a schema: write `{mode: avro, schema-file: schema.avsc}`".to_owned(),
+            "template" => "needs a body: write `{mode: template, body: …}`".to_owned(),
             "xdr" => return Some(Format::Xdr),
             "custom" => format!("`custom`: {}", file::NO_JAVA_FORMAT),
             other => {
-                let near = nearest(other, ["json", "flat-json", "message-pack", "avro", "xdr"]);
+                let known = ["json", "flat-json", "message-pack", "avro", "cloudevents", "template", "xdr"];
+                let near = nearest(other, known);
                 let hint = near.map_or_else(
                     || "expected `json` or `message-pack`, or a section with `mode`".to_owned(),
                     |near| format!("did you mean `{near}`?"),
@@ -92,21 +142,19 @@ impl Meaning<'_> {
                 self.problem(&join(path, "schema"), "expected the schema as JSON text, or as a section");
                 None
             }
-            (None, Some(file)) => {
-                let file = self.folder.join(file);
-                let text = match read(&file) {
-                    Ok(bytes) if bytes.len() > MAX_TEXT_BYTES => {
-                        Err(format!("larger than {MAX_TEXT_BYTES} bytes"))
-                    }
-                    Ok(bytes) => String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned()),
-                    Err(e) => Err(format!("cannot be read: {e}")),
-                };
-                let report = |e: &String| {
-                    self.problem(&join(path, "schema-file"), format!("{}: {e}", file.display()));
-                };
-                text.inspect_err(report).ok()
-            }
+            (None, Some(file)) => self.text_of(file, &join(path, "schema-file")),
         }
+    }
+
+    /// The text of the file that the key at `path` names. `None`: reported.
+    pub(super) fn text_of(&mut self, file: &Path, path: &str) -> Option<String> {
+        let file = self.folder.join(file);
+        let text = match read(&file) {
+            Ok(bytes) if bytes.len() > MAX_TEXT_BYTES => Err(format!("larger than {MAX_TEXT_BYTES} bytes")),
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned()),
+            Err(e) => Err(format!("cannot be read: {e}")),
+        };
+        text.inspect_err(|e| self.problem(path, format!("{}: {e}", file.display()))).ok()
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{MAX_BIN_BYTES, Meaning};
 use crate::config::{
-    NameTransform, Routing, RoutingKey, RoutingTable,
+    NameTransform, Routing, RoutingKey, RoutingRule, RoutingRules, RoutingTable,
     file::{self, Names, OneOrMany},
     problem::{join, shorten},
 };
+use crate::template::Expression;
 
 impl Meaning<'_> {
     pub(super) fn routing(&mut self, file: file::Routing, path: &str) -> Routing {
@@ -28,6 +29,17 @@ impl Meaning<'_> {
             file::Routing::Bin { bin, table } => {
                 self.bin_name(&bin, &join(path, "bin"));
                 self.table(RoutingKey::Bin(bin), table, path)
+            }
+            file::Routing::Expression { rules, default } => {
+                let within = join(path, "rules");
+                let rule = |(n, rule): (usize, file::Rule)| {
+                    let path = format!("{within}[{n}]");
+                    self.expression(&rule.when, &join(&path, "when"));
+                    let destinations = self.names(rule.destinations, &join(&path, "destinations"));
+                    RoutingRule { when: rule.when, destinations }
+                };
+                let rules = rules.into_iter().enumerate().map(rule).collect();
+                Routing::Rules(RoutingRules { rules, default: self.names(default, &join(path, "default")) })
             }
             // The shape refused `custom` already.
             file::Routing::Skip | file::Routing::Custom {} => Routing::Skip,
@@ -51,6 +63,13 @@ impl Meaning<'_> {
         }
         let default = self.names(file.default, &join(path, "default"));
         Routing::By(RoutingTable { key, transforms, destinations, default })
+    }
+
+    /// Reports what is wrong with an expression.
+    pub(super) fn expression(&mut self, text: &str, path: &str) {
+        if let Err(error) = Expression::new(text) {
+            self.problem(path, error.to_string());
+        }
     }
 
     /// Names of destinations, each once.

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use adapters::{TargetConfig, aws_lambda::PayloadShape};
+use adapters::{TargetConfig, aws_lambda::PayloadShape, http::Answers};
 
-use super::Meaning;
-use crate::config::{
-    AvroEncoding, BatchBody, Batching, BinTransforms, Config, Effective, Format, Scope, problem::join,
+use super::{
+    Meaning,
+    destination::{UNREAD_BULK, is_bulk},
 };
-use crate::cost;
-use crate::encode::{XDR_ALONE, XDR_WHOLE};
+use crate::config::{
+    AvroEncoding, BatchBody, Batching, BinTransforms, Config, Effective, Format, Scope, http_settings,
+    problem::join, type_name,
+};
+use crate::{
+    cost,
+    encode::{Encoder, XDR_ALONE, XDR_WHOLE},
+};
 
 impl Meaning<'_> {
     /// Looks at every kind of record that the configuration tells apart.
@@ -32,7 +38,9 @@ impl Meaning<'_> {
             let effective = Effective { format: Some(effective.format.unwrap_or(&Format::Xdr)), ..effective };
             let problem = unfit_xdr(config, scope, &effective)
                 .or_else(|| unfit_body(config, scope, &effective))
-                .or_else(|| no_json(config, scope, &effective));
+                .or_else(|| no_json(config, scope, &effective))
+                .or_else(|| no_http(config, scope, &effective))
+                .or_else(|| unshared(config, scope, &effective));
             if let Some((path, message)) = problem
                 && told.insert(path.clone())
             {
@@ -45,8 +53,31 @@ impl Meaning<'_> {
             self.findings.warn(0, "", message);
         } else {
             self.alone(config);
+            self.unread_answers(config);
             for name in self.names.difference(&self.used).cloned().collect::<Vec<_>>() {
                 self.warn(&join("destinations", &name), "no route names it");
+            }
+        }
+    }
+
+    /// Where requests go to `_bulk`, whose answer is a success whatever became of the records, and nobody reads it.
+    fn unread_answers(&mut self, config: &Config) {
+        let mut told = BTreeSet::new();
+        for effective in config.scopes().map(|scope| config.effective(scope)) {
+            let Some(Format::Template(template)) = effective.format else { continue };
+            let requests = [&template.write, &template.delete].into_iter().flatten();
+            if !requests.filter_map(|request| request.path.as_deref()).any(is_bulk) {
+                continue;
+            }
+            for name in effective.destinations() {
+                let target = config.destinations.get(name).map(|destination| &destination.target);
+                let unread = target.and_then(http_settings).is_some_and(|http| {
+                    http.answers != Some(Answers::ElasticsearchBulk)
+                        && !http.urls.iter().any(|url| is_bulk(url))
+                });
+                if unread && told.insert(name) {
+                    self.warn(&join("destinations", name), UNREAD_BULK);
+                }
             }
         }
     }
@@ -121,6 +152,31 @@ fn unfit_body(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> O
     let section = config.section_path(scope, "batching", |sections| sections.batching.is_some())?;
     let message = format!("the format of {} is {format}, {why}; leave `body` out", scope);
     Some((join(&section, "body"), message))
+}
+
+/// Where records whose requests have parts of their own are routed to a destination that knows bodies only.
+fn no_http(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Option<(String, String)> {
+    let speaks_no_http = |name: &&str| {
+        let target = config.destinations.get(*name).map(|destination| &destination.target);
+        target.is_some_and(|target| http_settings(target).is_none())
+    };
+    let name = effective.destinations().into_iter().find(speaks_no_http)?;
+    let encoder = Encoder::new(effective.format?.clone()).ok().filter(Encoder::needs_http)?;
+    drop(encoder);
+    let type_name = type_name(&config.destinations.get(name)?.target);
+    let path = config.section_path(scope, "format", |sections| sections.format.is_some())?;
+    let message = format!(
+        "sets method, path, query, headers or statuses of requests (`content-mode: binary` does), which `{name}` (`type: {type_name}`) does not have, and          {scope} go there; leave them out, or route to a destination that speaks HTTP"
+    );
+    Some((path, message))
+}
+
+/// Where records are batched whose requests differ in more than the body.
+fn unshared(config: &Config, scope: Scope<'_>, effective: &Effective<'_>) -> Option<(String, String)> {
+    let format @ (Format::Template(_) | Format::CloudEvents(_)) = effective.format? else { return None };
+    let error = Encoder::new(format.clone()).ok()?.batch_policy(effective.batching).err()?;
+    let path = config.section_path(scope, "batching", |sections| sections.batching.is_some())?;
+    Some((path, format!("{scope}: {error}")))
 }
 
 /// Where records are routed to a function that is called with the body alone, and that body is no JSON text.

@@ -15,7 +15,7 @@ use crate::{
     delivered::{Destinations, Shipment},
     lane::{Job, Order},
     notification::{ChangeNotification, RecordId},
-    route::Delivery,
+    route::{Decision, Delivery},
     transform::Names,
     wire::frame::Frame,
 };
@@ -56,6 +56,15 @@ impl Intake {
         debug_assert_eq!(none.count(), 0);
     }
 
+    /// Acknowledges a record that is not wanted. A success and no skip, which would look like an error to those who watch the
+    /// vendor's metrics.
+    async fn pass_over(&mut self, deadline: Instant) {
+        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+        self.shared.metrics.filtered();
+        let ticket = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 1);
+        ticket.for_each(|ticket| ticket.settle(Outcome::Delivered));
+    }
+
     /// Writes the record once and hands it to every destination's lane.
     pub(super) async fn dispatch<'n>(
         &mut self,
@@ -64,7 +73,14 @@ impl Intake {
         names: &'n mut Names,
         delivery: &Delivery,
     ) -> Dispatched {
-        let destinations = delivery.destinations(notification);
+        let Decision { destinations, filtered, doubtful } = delivery.decide(notification);
+        if let Some(doubt) = doubtful {
+            self.shared.metrics.anomaly(doubt);
+        }
+        if filtered {
+            self.pass_over(arrival.deadline).await;
+            return Dispatched::Done;
+        }
         if destinations.is_empty() {
             self.skip(arrival.deadline).await;
             return Dispatched::Done;
@@ -125,6 +141,7 @@ impl Intake {
             let job = Job {
                 record,
                 piece: piece.clone(),
+                request: encoded.as_ref().ok().and_then(Clone::clone),
                 policy: delivery.batch,
                 order,
                 tickets: ticket.into(),
@@ -134,7 +151,7 @@ impl Intake {
                 original: original.as_ref().filter(|_| keeps).map(Arc::clone),
             };
             match &encoded {
-                Ok(()) => {
+                Ok(_) => {
                     if !lane.enqueue(job, patience).await {
                         dispatched = Dispatched::Late;
                     }

@@ -17,6 +17,7 @@ fn batch(count: u8) -> Vec<Job> {
     let job = |key| Job {
         record: RecordId::new(b"test", Digest([key; 20])),
         piece: Bytes::new(),
+        request: None,
         policy: 0,
         order: None,
         tickets: replies.push_record(now, now, 0, 1).next().expect("one ticket").into(),
@@ -32,6 +33,7 @@ fn named(failures: &[(&str, bool)]) -> Report {
     let failure = |(identifier, retryable): &(&str, bool)| ItemFailure {
         identifier: (*identifier).to_owned(),
         retryable: *retryable,
+        cause: Cause::FunctionError,
         reason: Some("its words".to_owned()),
     };
     Report::partial(Some(200), failures.iter().map(failure).collect())
@@ -89,6 +91,49 @@ fn who_names_all_records_tells_nothing_of_any() {
     let refused = (Outcome::Rejected(Cause::FunctionError), About::Named);
     assert_eq!(each(&report, 2), [(FUNCTION_ERROR, About::Several), refused]);
     assert_eq!(sign(&report, 2), Sign::Works(0));
+}
+
+#[test]
+fn a_named_record_fails_of_what_it_is_named_with() {
+    let mut report = named(&[("0", true), ("2", false)]);
+    let Outcomes::Except(failures) = &mut report.outcomes else { panic!() };
+    (failures[0].cause, failures[1].cause) = (Cause::Overloaded, Cause::Status(400));
+    let expected = [
+        (Outcome::Retryable(Cause::Overloaded), About::Named),
+        (Outcome::Delivered, About::Several),
+        (Outcome::Rejected(Cause::Status(400)), About::Named),
+    ];
+    assert_eq!(each(&report, 3), expected);
+}
+
+#[test]
+fn a_destination_that_refuses_all_alike_holds_whether_it_names_them_or_not() {
+    let held = |report: &Report, count| {
+        let mut fates = Fates::new(report, &batch(count)).each_held();
+        fates.dedup();
+        fates
+    };
+    let refused = Report::failed(Class::Record, Cause::Status(400));
+    assert_eq!(held(&refused, 2), [(Outcome::Retryable(Cause::Status(400)), Class::Hold)]);
+    let by_status = |failures: &[(&str, bool)]| {
+        let mut report = named(failures);
+        let Outcomes::Except(failures) = &mut report.outcomes else { panic!() };
+        failures.iter_mut().for_each(|failure| failure.cause = Cause::Status(400));
+        report
+    };
+    let all = by_status(&[("0", false), ("1", false)]);
+    assert_eq!(held(&all, 2), [(Outcome::Retryable(Cause::Status(400)), Class::Hold)]);
+    // Whoever takes one of them, or wants one again, does not refuse all; and who says so of a record itself is believed.
+    assert_eq!(held(&all, 3)[0].1, Class::Partial);
+    assert_eq!(held(&by_status(&[("0", false), ("1", true)]), 2)[0].1, Class::Partial);
+    assert_eq!(held(&named(&[("0", false)]), 1)[0].1, Class::Partial);
+}
+
+impl Fates<'_> {
+    fn each_held(mut self) -> Vec<(Outcome, Class)> {
+        self.hold();
+        self.iter().map(|fate| (fate.outcome, self.class)).collect()
+    }
 }
 
 #[test]

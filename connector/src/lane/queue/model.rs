@@ -130,6 +130,7 @@ impl Model {
         let job = Job {
             record,
             piece: Bytes::from(piece),
+            request: None,
             policy: self.random.usize(..4),
             order: ordered.map(|lut_unix_ms| Order {
                 lut_unix_ms,

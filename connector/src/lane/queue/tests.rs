@@ -29,6 +29,7 @@ impl Source {
         Job {
             record: RecordId::new(b"test", Digest([key; 20])),
             piece: Bytes::from_static(body.as_bytes()),
+            request: None,
             policy: 0,
             order: None,
             tickets: ticket.into(),

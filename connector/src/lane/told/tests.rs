@@ -43,6 +43,7 @@ fn job() -> Job {
     Job {
         record: RecordId::new(b"shop", Digest([7; 20])),
         piece: Bytes::from_static(b"hunter2"),
+        request: None,
         policy: 0,
         order: None,
         tickets: ticket.into(),

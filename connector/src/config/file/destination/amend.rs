@@ -22,6 +22,8 @@ pub(super) fn keys(keys: &mut Map<String, Value>) {
         ("retry-on", ours.clone()),
         ("reject-on", ours),
         ("partial-response", json!({ "x-ours": true })),
+        ("answers", json!({ "x-ours": true, "x-default": "none" })),
+        ("secrets", json!({ "minItems": 1 })),
         ("max-request-bytes", json!({ "x-ours": true, "x-default": "no limit" })),
         ("health-check", json!({ "x-default": "on" })),
         ("function-name", json!({ "minLength": 1 })),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use adapters::{TargetConfig, aws_alb, aws_http, aws_lambda, file, gcp_functions, http};
+use adapters::{TargetConfig, aws_alb, aws_http, aws_lambda, file, gcp_functions, http, webhook};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -19,25 +19,34 @@ pub(crate) struct Kind {
     pub(super) words: &'static str,
     schema: fn(&mut SchemaGenerator) -> Schema,
     read: fn(Value) -> Result<TargetConfig, Misfit>,
-    /// Whether [`cloud_defaults`] take the place of those of plain HTTP.
-    http_of_a_cloud: bool,
+    /// Who is called over the public network: [`afar_defaults`] then take the place of those of plain HTTP.
+    afar: Option<Afar>,
     /// Defaults that the adapter sets by itself, in words.
     own_defaults: &'static [(&'static str, &'static str)],
     /// Keys that this type does not have, and what to do instead.
     instead: &'static [&'static [(&'static str, &'static str)]],
 }
 
+/// Who is called over the public network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Afar {
+    /// Somebody's function, which may say in its answer what it could not process.
+    Function,
+    /// A service with an API of its own.
+    Service,
+}
+
 /// Where the settings do not fit the adapter's type, and why. May hold a value: not for the eyes of anyone.
 pub(crate) type Misfit = serde_path_to_error::Error<serde_json::Error>;
 
 /// Every type; the first is meant when there is no `type`.
-pub(crate) const KINDS: [Kind; 7] = [
+pub(crate) const KINDS: [Kind; 9] = [
     Kind {
         name: "http",
         words: "POST to any HTTP service.",
         schema: http::Config::json_schema,
         read: |value| read(value).map(TargetConfig::Http),
-        http_of_a_cloud: false,
+        afar: None,
         own_defaults: &[],
         instead: &[],
     },
@@ -46,7 +55,7 @@ pub(crate) const KINDS: [Kind; 7] = [
         words: "An HTTP or REST API of Amazon API Gateway; requests are signed (Signature Version 4).",
         schema: aws_http::Config::json_schema,
         read: |value| read(value).map(TargetConfig::AwsApiGateway),
-        http_of_a_cloud: true,
+        afar: Some(Afar::Function),
         own_defaults: &[("service", "`execute-api`"), ("max-request-bytes", "4194304")],
         instead: &[NO_KEYS, NO_FUNCTION_BY_URL],
     },
@@ -55,16 +64,25 @@ pub(crate) const KINDS: [Kind; 7] = [
         words: "The URL of a Lambda function; requests are signed (Signature Version 4).",
         schema: aws_http::Config::json_schema,
         read: |value| read(value).map(TargetConfig::AwsFunctionUrl),
-        http_of_a_cloud: true,
+        afar: Some(Afar::Function),
         own_defaults: &[("service", "`lambda`"), ("max-request-bytes", "4194304")],
         instead: &[NO_KEYS, NO_FUNCTION_BY_URL],
+    },
+    Kind {
+        name: "aws-opensearch",
+        words: "A domain of Amazon OpenSearch Service, or a serverless collection; requests are signed (Signature Version 4).",
+        schema: aws_http::Config::json_schema,
+        read: |value| read(value).map(TargetConfig::AwsOpensearch),
+        afar: Some(Afar::Service),
+        own_defaults: &[("service", "of the URL, or `es`"), ("max-request-bytes", "5242880")],
+        instead: &[NO_KEYS],
     },
     Kind {
         name: "aws-alb",
         words: "An application load balancer of AWS: a bearer token, a client certificate, or the network alone.",
         schema: aws_alb::Config::json_schema,
         read: |value| read(value).map(TargetConfig::AwsAlb),
-        http_of_a_cloud: true,
+        afar: Some(Afar::Function),
         own_defaults: &[("max-request-bytes", "921600")],
         instead: &[
             NO_KEYS,
@@ -80,7 +98,7 @@ pub(crate) const KINDS: [Kind; 7] = [
         words: "A Lambda function, invoked directly.",
         schema: aws_lambda::Config::json_schema,
         read: |value| read(value).map(TargetConfig::AwsLambda),
-        http_of_a_cloud: false,
+        afar: None,
         own_defaults: &[("max-request-bytes", "4194304; 900000 with `Event`")],
         instead: &[
             NO_KEYS,
@@ -103,7 +121,7 @@ pub(crate) const KINDS: [Kind; 7] = [
         words: "A Google Cloud function or a Cloud Run service; requests carry an identity token.",
         schema: gcp_functions::Config::json_schema,
         read: |value| read(value).map(TargetConfig::GcpFunctions),
-        http_of_a_cloud: true,
+        afar: Some(Afar::Function),
         own_defaults: &[("max-request-bytes", "10000000")],
         instead: &[
             NO_KEY_FILE,
@@ -116,11 +134,23 @@ pub(crate) const KINDS: [Kind; 7] = [
         ],
     },
     Kind {
+        name: "webhook",
+        words: "POST to a receiver of Standard Webhooks; requests are signed with a shared secret (HMAC-SHA256).",
+        schema: webhook::Config::json_schema,
+        read: |value| read(value).map(TargetConfig::Webhook),
+        afar: Some(Afar::Service),
+        own_defaults: &[],
+        instead: &[&[
+            ("secret", "there may be several: `secrets: [{file: …}]`"),
+            ("token", "a webhook is signed; a token goes into `headers`"),
+        ]],
+    },
+    Kind {
         name: "file",
         words: "Lines in files of a folder, synced to disk before they are confirmed.",
         schema: file::Config::json_schema,
         read: |value| read(value).map(TargetConfig::File),
-        http_of_a_cloud: false,
+        afar: None,
         own_defaults: &[("max-files", "all are kept")],
         instead: &[&[
             ("urls", "files are named by their folder, `path`"),
@@ -154,12 +184,12 @@ const NO_GOOGLE_SECRETS: &str = "the environment variable `GOOGLE_APPLICATION_CR
 
 /// What a call over the public network to a service that scales needs, where plain HTTP has the vendor's defaults. Value, and
 /// what the reference says where that is not the value.
-fn cloud_defaults() -> [(&'static str, Value, Option<&'static str>); 5] {
+fn afar_defaults(who: Afar) -> [(&'static str, Value, Option<&'static str>); 5] {
     [
         ("call-timeout", 7000.into(), None),
         ("connect-timeout", 3000.into(), None),
         ("max-connections-per-endpoint", 16.into(), None),
-        ("partial-response", true.into(), None),
+        ("partial-response", (who == Afar::Function).into(), None),
         // Probes are calls: they are not signed, and they cost money. One who writes the section wants it.
         ("health-check", json!({ "enabled": false }), Some("off")),
     ]
@@ -171,8 +201,8 @@ impl Kind {
         let mut schema = (self.schema)(generator);
         let keys = amend::members(&mut schema, "properties");
         amend::keys(keys);
-        if self.http_of_a_cloud {
-            for (key, value, words) in cloud_defaults() {
+        if let Some(who) = self.afar {
+            for (key, value, words) in afar_defaults(who) {
                 match words {
                     Some(words) => amend(keys, key, json!({ "x-default": words })),
                     None => amend(keys, key, json!({ "default": value })),
@@ -187,8 +217,8 @@ impl Kind {
 
     /// The settings in `own`, with this type's defaults for what is not there.
     pub(crate) fn settings(&self, mut own: Map<String, Value>) -> Result<TargetConfig, Misfit> {
-        if self.http_of_a_cloud {
-            for (key, value, _) in cloud_defaults() {
+        if let Some(who) = self.afar {
+            for (key, value, _) in afar_defaults(who) {
                 own.entry(key).or_insert(value);
             }
         }
@@ -247,6 +277,15 @@ mod tests {
             assert_eq!(http.max_connections_per_endpoint.get(), 16, "{name}");
             assert!(http.partial_response && !http.health_check.enabled, "{name}");
         }
+        for (name, own) in [
+            ("aws-opensearch", json!({ "urls": ["https://h/"] })),
+            ("webhook", json!({ "urls": ["https://h/"], "secrets": ["whsec_"] })),
+        ] {
+            let target = settings(name, own);
+            let http = crate::config::http_settings(&target).unwrap();
+            assert_eq!((http.call_timeout, http.partial_response), (7000, false), "{name}");
+            assert!(!http.health_check.enabled, "{name}");
+        }
         let TargetConfig::Http(http) = settings("http", json!({ "urls": ["https://h/"] })) else { panic!() };
         assert_eq!((http.call_timeout, http.connect_timeout), (1000, 300));
         assert!(!http.partial_response && http.health_check.enabled);
@@ -297,7 +336,7 @@ mod tests {
             assert_eq!(found, *words, "{}", kind.name);
             checked += 1;
         }
-        assert_eq!(checked, 5);
+        assert_eq!(checked, 6);
     }
 
     #[test]
