@@ -96,6 +96,9 @@ impl Report {
                 None => report.ours.push(line("")),
                 Some((Outcome::Same, words)) => report.same.push(line(words)),
                 Some((Outcome::Otherwise, words)) => report.otherwise.push(line(words)),
+                // Goes with what is refused in the same section.
+                Some((Outcome::Refused, _))
+                    if refused.iter().any(|path| around(path) == around(&key.path)) => {}
                 Some((Outcome::NoEffect | Outcome::Refused, words)) => {
                     report.no_effect.push(line(known.as_deref().unwrap_or(words)));
                 }
@@ -147,6 +150,11 @@ fn section(heading: &str, lines: &[Line], out: &mut dyn Write) -> io::Result<()>
         writeln!(out, "{}", text.trim_end())?;
     }
     Ok(())
+}
+
+/// The path of the section that a key stands in.
+fn around(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(section, _)| section)
 }
 
 /// Longer keys do not move the column of words.

@@ -32,9 +32,13 @@ fn rewrite(value: &mut Value) {
                 section(members);
             }
             words(members);
+            members
+                .iter_mut()
+                .filter(|(key, _)| !key.starts_with("x-"))
+                .for_each(|(_, value)| rewrite(value));
+            // Last: what it makes of names would be names again.
             names(members);
             members.retain(|key, _| !key.starts_with("x-"));
-            members.values_mut().for_each(rewrite);
         }
         _ => {}
     }

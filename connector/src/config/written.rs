@@ -70,8 +70,14 @@ fn walk(node: &Node, path: &str, generic: &str, found: &mut Vec<Written>) {
 }
 
 /// Keys under which the author's own words stand.
-const FREE: [&str; 5] =
-    ["bin-transforms.map", "logging.levels", "routing.params", "format.params", "custom-transformer.params"];
+const FREE: [&str; 6] = [
+    "destinations.NAME.headers",
+    "bin-transforms.map",
+    "logging.levels",
+    "routing.params",
+    "format.params",
+    "custom-transformer.params",
+];
 
 #[cfg(test)]
 mod tests {
@@ -92,9 +98,11 @@ mod tests {
             found,
             [
                 "3:5 destinations.orders.urls destinations.NAME.urls",
+                "4:5 destinations.orders.headers destinations.NAME.headers",
                 "6:3 bin-transforms.map bin-transforms.map",
+                "7:3 bin-transforms.transforms bin-transforms.transforms",
                 "8:15 bin-transforms.transforms[0].regex.pattern bin-transforms.transforms.regex.pattern",
-                "10:37 namespaces.shop.sets.carts.routing.mode namespaces.NAME.sets.NAME.routing.mode",
+                "10:35 namespaces.shop.sets.carts.routing.mode namespaces.NAME.sets.NAME.routing.mode",
             ]
         );
     }
