@@ -47,11 +47,13 @@ struct Fields(Vec<(Arc<str>, Value)>);
 
 const BINS: &str = "bins";
 
+type Make = fn(&ChangeNotification<'_>) -> Value;
+
 /// The fields, and how each is made.
-const FIELDS: [(&str, fn(&ChangeNotification<'_>) -> Value); 12] = [
+const FIELDS: [(&str, Make); 12] = [
     ("namespace", |n| values::text(n.namespace)),
-    ("set", |n| n.set.map_or(Value::from(()), values::text)),
-    ("key", |n| n.user_key.map_or(Value::from(()), |key| values::value(key, &Walked::default()))),
+    ("set", |n| n.set.map_or_else(none, values::text)),
+    ("key", |n| n.user_key.map_or_else(none, |key| values::value(key, &Walked::default()))),
     ("digest", |n| Value::from(STANDARD.encode(n.digest.0))),
     ("digest_hex", |n| Value::from(n.digest.to_string())),
     ("operation", |n| Value::from(if n.operation == Operation::Write { "write" } else { "delete" })),
@@ -66,6 +68,10 @@ const FIELDS: [(&str, fn(&ChangeNotification<'_>) -> Value); 12] = [
     }),
     ("id", |n| Value::from(n.event_id())),
 ];
+
+fn none() -> Value {
+    Value::from(())
+}
 
 /// The names a template may use, in words.
 pub(super) fn names() -> String {

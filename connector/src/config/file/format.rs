@@ -11,6 +11,7 @@ use super::yes;
 /// How a record becomes a request body.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "a few of them, once, at start")]
 pub(crate) enum Format {
     Short(String),
     Full(FormatMode),
@@ -75,9 +76,9 @@ pub(crate) enum FormatMode {
         #[serde(flatten)]
         request: RequestTemplate,
         /// What is different for writes.
-        write: Option<Variant>,
+        write: Option<Box<Variant>>,
         /// What is different for deletes.
-        delete: Option<Variant>,
+        delete: Option<Box<Variant>>,
     },
     /// An event of CloudEvents 1.0.
     #[serde(rename = "cloudevents")]
