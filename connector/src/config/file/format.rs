@@ -11,7 +11,6 @@ use super::yes;
 /// How a record becomes a request body.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "a few of them, once, at start")]
 pub(crate) enum Format {
     Short(String),
     Full(FormatMode),
