@@ -63,8 +63,8 @@ Code with the YAML extension by a first line `# yaml-language-server: $schema=es
 ";
 
 const PRECEDENCE: &str = "\
-Of each of `format`, `routing`, `batching`, `bin-transforms` and `record-ordering` the innermost one applies to a record,
-as a whole: set, then namespace, then port, then the top level. A port's own `namespaces` come before the namespaces of
+Of each of `format`, `routing`, `filter`, `batching`, `bin-transforms` and `record-ordering` the innermost one applies to a
+record, as a whole: set, then namespace, then port, then the top level. A port's own `namespaces` come before the namespaces of
 the top level, and any set before any namespace. A delete that arrives without its set is routed by its namespace.
 ";
 
@@ -111,7 +111,7 @@ const fn place(definition: &'static str, heading: &'static str, text: &'static s
     Place { definition, heading, text }
 }
 
-const PLACES: [Place; 23] = [
+const PLACES: [Place; 25] = [
     place("", "Top level", PRECEDENCE),
     place("Service", "service", ""),
     place("Manage", "service.manage", ""),
@@ -132,7 +132,13 @@ const PLACES: [Place; 23] = [
     ),
     place("Store", "key-store and `trust-store`", STORES),
     place("FormatMode", "format", "By `mode`. `format: json` is short for `format: {mode: json}`.\n"),
+    place(
+        "Variant",
+        "write and `delete` of a template",
+        "What is different for one kind of change; the rest is as beside them. [Templates](templates.md) has the language.\n",
+    ),
     place("Routing", "routing", "By `mode`.\n"),
+    place("Rule", "rules of `routing`", "Of `mode: expression`, each with:\n"),
     place("Batching", "batching", BATCHING),
     place("BinTransforms", "bin-transforms", BINS),
     place("Filter", "include and `exclude` of `bin-transforms`", ""),
