@@ -60,7 +60,7 @@ async fn connector(start: Start) -> Result<(), String> {
         let _ = shutdown.await;
     };
     let targets = loaded.targets().map_err(|problems| problems.to_string())?;
-    let running = run::run(loaded.config, targets, listeners, Options::default(), stopped);
+    let running = Box::pin(run::run(loaded.config, targets, listeners, Options::default(), stopped));
     running.await.map_err(|error| error.to_string())
 }
 

@@ -164,7 +164,8 @@ pub async fn run(
                 let Some(source) = &mut source else { continue };
                 tokio::select! {
                     () = &mut shutdown => break None,
-                    result = running.reload(source) => drop(order.answer.send(result)),
+                    // Large, and seldom there.
+                    result = Box::pin(running.reload(source)) => drop(order.answer.send(result)),
                 }
             }
         }
