@@ -29,7 +29,7 @@ mod secrets;
 mod signature;
 
 /// Settings of a destination that takes Standard Webhooks.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Config {
     /// All of plain HTTP.

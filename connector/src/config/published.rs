@@ -104,11 +104,10 @@ fn nullable(property: &mut Value) {
     let Value::Object(known) = property else { return };
     let is_name = known.contains_key("enum") || known.contains_key("const");
     match known.get("type").cloned() {
+        Some(Value::Array(types)) if !is_name && types.contains(&"null".into()) => {}
         Some(Value::Array(mut types)) if !is_name => {
-            if !types.contains(&"null".into()) {
-                types.push("null".into());
-                known.insert("type".to_owned(), types.into());
-            }
+            types.push("null".into());
+            known.insert("type".to_owned(), types.into());
         }
         Some(one @ Value::String(_)) if !is_name => {
             drop(known.insert("type".to_owned(), json!([one, "null"])))

@@ -283,6 +283,7 @@ impl Setup {
                 ack_buffering: true,
                 accept_client_writes: true,
             },
+            manages: false,
             facts,
             tls: None,
             closing: false,

@@ -13,11 +13,12 @@ use super::*;
 use crate::{
     admin::sample_view,
     config::{Config, Incoming, Service},
-    connection::{ASSEMBLING_BYTES_MAX, Limits},
+    connection::{ASSEMBLING_BYTES_MAX, Limits, Terms},
     metrics::Metrics,
     route::Router,
     simulator::encode::{Change, Head, Message},
     window::Window,
+    wire::info::NodeFacts,
 };
 
 /// A connection to a service that skips every record.
@@ -26,7 +27,7 @@ struct Peer {
     serving: JoinHandle<()>,
     http: Arc<Http>,
     shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
+    post: watch::Sender<Arc<Terms>>,
 }
 
 impl Peer {
@@ -35,24 +36,38 @@ impl Peer {
     }
 
     fn with(service: Service) -> Self {
-        let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Shared {
             window: Window::new(1, 1 << 20),
-            lanes: Vec::new(),
             delivered: None,
             metrics: Arc::new(Metrics::default()),
+            assembling: Semaphore::new(ASSEMBLING_BYTES_MAX),
+        });
+        let address = ([127, 0, 0, 1], 1).into();
+        let (post, _) = watch::channel(Arc::new(Terms {
+            number: 1,
+            routes: Router::new(&Config::default(), Instant::now()).unwrap().for_port(1),
+            lanes: Arc::new([]),
             limits: Limits {
                 frame_bytes_max: 1 << 20,
                 read_bytes: None,
                 ack_buffering: true,
                 accept_client_writes: true,
             },
-            assembling: Semaphore::new(ASSEMBLING_BYTES_MAX),
-            stop: stopping,
-        });
-        let http = Arc::new(Http::new(&service, &Arc::new(sample_view("blue"))).expect("it speaks HTTP"));
-        let (stream, serving) = connect(&http, &shared);
-        Self { stream, serving, http, shared, stop }
+            manages: service.manage.is_none(),
+            facts: NodeFacts {
+                node_id: String::new(),
+                build: String::new(),
+                cluster_name: None,
+                namespaces: Vec::new(),
+                address,
+            },
+            tls: None,
+            closing: false,
+        }));
+        let (_, views) = watch::channel(Arc::new(sample_view("blue")));
+        let http = Arc::new(Http::new(&service, views).expect("it speaks HTTP"));
+        let (stream, serving) = connect(&http, post.subscribe(), &shared);
+        Self { stream, serving, http, shared, post }
     }
 
     async fn send(&mut self, bytes: &[u8]) {
@@ -78,11 +93,10 @@ impl Peer {
     }
 }
 
-fn connect(http: &Arc<Http>, shared: &Arc<Shared>) -> (DuplexStream, JoinHandle<()>) {
+fn connect(http: &Arc<Http>, posted: Posted, shared: &Arc<Shared>) -> (DuplexStream, JoinHandle<()>) {
     let (near, far) = duplex(1 << 16);
-    let routes = Router::new(&Config::default(), Instant::now()).unwrap().for_port(1);
     let peer = ([127, 0, 0, 1], 1).into();
-    let serving = tokio::spawn(Arc::clone(http).serve(far, peer, routes, None, Arc::clone(shared)));
+    let serving = tokio::spawn(Arc::clone(http).serve(far, peer, posted, None, Arc::clone(shared)));
     (near, serving)
 }
 
@@ -160,7 +174,7 @@ async fn more_connections_than_there_may_be_are_closed() {
     let peer = Peer::new(Incoming::Http1);
     tokio::task::yield_now().await;
     let all = peer.http.slots.try_acquire_many(CONNECTIONS_MAX as u32 - 1).expect("one is taken");
-    let (mut one_more, _) = connect(&peer.http, &peer.shared);
+    let (mut one_more, _) = connect(&peer.http, peer.post.subscribe(), &peer.shared);
     assert_eq!(one_more.read(&mut [0]).await.unwrap(), 0);
     drop(all);
 }
@@ -187,7 +201,7 @@ async fn a_stop_lets_what_has_begun_end_and_takes_no_more() {
     peer.send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes())
         .await;
     sleep(Duration::from_millis(1)).await;
-    peer.stop.send(true).unwrap();
+    peer.post.send_modify(|terms| *terms = Arc::new(Terms { closing: true, ..Terms::clone(terms) }));
     sleep(Duration::from_millis(1)).await;
     peer.send(&body).await;
     let head = peer.head().await;
@@ -215,5 +229,6 @@ async fn the_management_endpoint_is_here_unless_it_has_a_port_of_its_own() {
 #[test]
 fn tcp_is_no_http() {
     let service = Service { max_concurrent_records: NonZeroUsize::MIN, ..Service::default() };
-    assert!(Http::new(&service, &Arc::new(sample_view("blue"))).is_none());
+    let (_, views) = watch::channel(Arc::new(sample_view("blue")));
+    assert!(Http::new(&service, views).is_none());
 }

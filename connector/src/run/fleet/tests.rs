@@ -96,6 +96,7 @@ impl Harbour {
         Job {
             record: RecordId::new(b"n", Digest([key; 20])),
             piece: Bytes::from(format!("{key}:{version}")),
+            request: None,
             policy: delivery.batch,
             order: None,
             tickets: tickets.next().unwrap().into(),
