@@ -66,10 +66,7 @@ impl Gateway {
         if parameters.get("keytype").map(String::as_str) != Some("DIGEST") {
             return Err("Invalid keytype".to_owned());
         }
-        if parameters
-            .keys()
-            .any(|name| !["keytype", "recordExistsAction"].contains(&name.as_str()))
-        {
+        if parameters.keys().any(|name| !["keytype", "recordExistsAction"].contains(&name.as_str())) {
             return Err(format!("parameters {parameters:?}"));
         }
         let not_found = (404, json!({"message": "Record not found", "inDoubt": false}));
