@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let record = format!("{{\"text\":\"{}\"}}", "x".repeat(400));
     let body = format!("[{}]", vec![record; per_batch].join(",")).into();
     let count = NonZeroUsize::new(per_batch).ok_or("a batch holds something")?;
-    let payload = Arc::new(Payload { body, content_type: "application/json", count });
+    let payload = Arc::new(Payload { body, content_type: "application/json".into(), count, request: None });
     let begin = Instant::now();
     let workers: Vec<_> = (0..at_once)
         .map(|_| {

@@ -35,7 +35,8 @@ async fn load(protocol: &str, url: &str, requests: usize, at_once: usize) -> Res
     });
     let target = Arc::new(Http::new("load", serde_json::from_value(config)?)?);
     let body: Bytes = vec![b'x'; 402].into();
-    let payload = Payload { body, content_type: "application/json", count: NonZeroUsize::MIN };
+    let payload =
+        Payload { body, content_type: "application/json".into(), count: NonZeroUsize::MIN, request: None };
     let (begin, cpu) = (Instant::now(), cpu_seconds()?);
     let workers = (0..at_once).map(|_| {
         let (target, payload) = (Arc::clone(&target), payload.clone());

@@ -1,6 +1,7 @@
 //! Requests over HTTP/1.1 or HTTP/2: POST, unless the payload says otherwise.
 
 use std::{
+    borrow::Cow,
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
@@ -151,7 +152,7 @@ impl Http {
         Call {
             body,
             gzip,
-            content_type: media_type(&payload.content_type),
+            content_type: media_type(payload),
             parts: payload.request.as_deref(),
             authorize: self.authorize.as_deref(),
             probe: false,
@@ -291,11 +292,11 @@ fn tls_for(
     tls::client(name, &settings, alpn).map(Some)
 }
 
-fn media_type(text: &std::borrow::Cow<'static, str>) -> ::http::HeaderValue {
-    match text {
-        std::borrow::Cow::Borrowed(text) => ::http::HeaderValue::from_static(text),
+fn media_type(payload: &Payload) -> ::http::HeaderValue {
+    match &payload.content_type {
+        Cow::Borrowed(text) => ::http::HeaderValue::from_static(text),
         // One that is configured was checked when it was read.
-        std::borrow::Cow::Owned(text) => ::http::HeaderValue::from_str(text)
+        Cow::Owned(text) => ::http::HeaderValue::from_str(text)
             .unwrap_or(const { ::http::HeaderValue::from_static("application/octet-stream") }),
     }
 }

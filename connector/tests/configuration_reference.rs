@@ -60,8 +60,8 @@ there. `esp-connector check --config FILE` prints what a file would run, or ever
 ";
 
 const PRECEDENCE: &str = "\
-Of each of `format`, `routing`, `batching`, `bin-transforms` and `record-ordering` the innermost one applies to a record,
-as a whole: set, then namespace, then port, then the top level. A port's own `namespaces` come before the namespaces of
+Of each of `format`, `routing`, `filter`, `batching`, `bin-transforms` and `record-ordering` the innermost one applies to a
+record, as a whole: set, then namespace, then port, then the top level. A port's own `namespaces` come before the namespaces of
 the top level, and any set before any namespace. A delete that arrives without its set is routed by its namespace.
 ";
 
@@ -104,7 +104,7 @@ const fn place(definition: &'static str, heading: &'static str, text: &'static s
     Place { definition, heading, text }
 }
 
-const PLACES: [Place; 22] = [
+const PLACES: [Place; 24] = [
     place("", "Top level", PRECEDENCE),
     place("Service", "service", ""),
     place("Manage", "service.manage", ""),
@@ -124,7 +124,13 @@ const PLACES: [Place; 22] = [
         "The files are read again when they change; open connections stay as they are.\n",
     ),
     place("FormatMode", "format", "By `mode`. `format: json` is short for `format: {mode: json}`.\n"),
+    place(
+        "Variant",
+        "write and `delete` of a template",
+        "What is different for one kind of change; the rest is as beside them. [Templates](templates.md) has the language.\n",
+    ),
     place("Routing", "routing", "By `mode`.\n"),
+    place("Rule", "rules of `routing`", "Of `mode: expression`, each with:\n"),
     place("Batching", "batching", BATCHING),
     place("BinTransforms", "bin-transforms", BINS),
     place("Filter", "include and `exclude` of `bin-transforms`", ""),

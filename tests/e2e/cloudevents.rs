@@ -74,7 +74,7 @@ format:
     for (mode, events) in ["structured", "binary"].iter().zip(events.chunks(3)) {
         let [first, again, deleted] = events else { unreachable!() };
         assert_eq!(first, again);
-        assert_eq!(first["source"], format!("/{mode}/shop"));
+        assert_eq!(first["source"], format!("/{mode}/test"));
         assert_eq!(first["type"], "aerospike.record.write");
         assert_eq!(first["specversion"], "1.0");
         assert_eq!(first["data"]["name"], "\u{fc}ber");

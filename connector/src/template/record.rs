@@ -50,11 +50,13 @@ struct Fields(Vec<(Arc<str>, Value)>);
 
 const BINS: &str = "bins";
 
+type Make = fn(&ChangeNotification<'_>) -> Value;
+
 /// The fields, and how each is made.
-const FIELDS: [(&str, fn(&ChangeNotification<'_>) -> Value); 13] = [
+const FIELDS: [(&str, Make); 13] = [
     ("namespace", |n| values::text(n.namespace)),
-    ("set", |n| n.set.map_or(Value::from(()), values::text)),
-    ("key", |n| n.user_key.map_or(Value::from(()), |key| values::value(key, &Walked::default()))),
+    ("set", |n| n.set.map_or_else(none, values::text)),
+    ("key", |n| n.user_key.map_or_else(none, |key| values::value(key, &Walked::default()))),
     ("digest", |n| Value::from(STANDARD.encode(n.digest.0))),
     ("digest_b64url", |n| Value::from(URL_SAFE_NO_PAD.encode(n.digest.0))),
     ("digest_hex", |n| Value::from(n.digest.to_string())),
@@ -70,6 +72,10 @@ const FIELDS: [(&str, fn(&ChangeNotification<'_>) -> Value); 13] = [
     }),
     ("id", |n| Value::from(n.event_id())),
 ];
+
+fn none() -> Value {
+    Value::from(())
+}
 
 /// The names a template may use, in words.
 pub(super) fn names() -> String {

@@ -67,7 +67,7 @@ format:
         assert_eq!(request.method, "PUT");
         assert_eq!(request.path, "/base/orders/7/x%2F..%2Fy%3Fz");
         assert!(request.query.starts_with("lut="), "{}", request.query);
-        assert_eq!(request.json(), json!({"name": "a\",\"b\":\"c", "namespace": "shop"}));
+        assert_eq!(request.json(), json!({"name": "a\",\"b\":\"c", "namespace": "test"}));
         assert_eq!(request.header("content-type"), "application/json");
         assert_eq!(request.header("authorization"), "Basic abc");
         assert_eq!(request.headers.get_all("x-both").iter().collect::<Vec<_>>(), ["template"]);
@@ -142,9 +142,9 @@ async fn a_filter_keeps_what_it_is_true_of_and_counts_the_rest_as_done() {
         "destinations: {{a: {{urls: ['{}'], protocol: HTTP_1_1}}}}
 routing: {{mode: static, destination: a}}
 format: {{mode: flat-json, metadata-key: _meta}}
-filter: operation == 'delete' or bins.amount > 100 or bins.text + 1 > 5
+filter: operation == 'delete' or bins.amount > 100 or bins.text is defined and bins.text + 1 > 5
 bin-transforms: {{exclude: {{type: specified, bins: [amount]}}}}
-namespaces: {{shop: {{sets: {{all: {{filter: 'true'}}}}}}}}
+namespaces: {{test: {{sets: {{all: {{filter: 'true'}}}}}}}}
 ",
         receiver.url("/")
     );
@@ -184,16 +184,16 @@ async fn the_first_rule_that_is_true_decides_where_a_record_goes() {
         format!("  {name}: {{urls: ['{}'], protocol: HTTP_1_1}}\n", receiver.url(&format!("/{name}")))
     };
     let config = format!(
-        "destinations:
+        r#"destinations:
 {}routing:
   mode: expression
   rules:
-    - {{when: operation == 'delete', destinations: []}}
-    - {{when: bins.region in ['eu', 'uk'], destinations: [a, b]}}
-    - {{when: bins.amount * 2 > 10, destinations: b}}
+    - {{when: 'operation == "delete"', destinations: []}}
+    - {{when: 'bins.region in ["eu", "uk"]', destinations: [a, b]}}
+    - {{when: bins.amount + 0 > 5, destinations: b}}
   default: c
 format: {{mode: flat-json, metadata-key: _meta}}
-",
+"#,
         ["a", "b", "c"].map(destination).concat()
     );
     let (_process, mut source, _folder) = start(&config).await;

@@ -75,9 +75,9 @@ pub(crate) enum FormatMode {
         #[serde(flatten)]
         request: RequestTemplate,
         /// What is different for writes.
-        write: Option<Variant>,
+        write: Option<Box<Variant>>,
         /// What is different for deletes.
-        delete: Option<Variant>,
+        delete: Option<Box<Variant>>,
     },
     /// An event of CloudEvents 1.0.
     #[serde(rename = "cloudevents")]

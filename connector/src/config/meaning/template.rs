@@ -16,7 +16,7 @@ impl Meaning<'_> {
         &mut self,
         content_type: String,
         request: file::RequestTemplate,
-        variants: [Option<file::Variant>; 2],
+        variants: [Option<Box<file::Variant>>; 2],
         path: &str,
     ) -> Option<TemplateFormat> {
         let base = self.request(request, path)?;
@@ -52,10 +52,11 @@ impl Meaning<'_> {
     fn variant(
         &mut self,
         base: &RequestTemplate,
-        file: Option<file::Variant>,
+        file: Option<Box<file::Variant>>,
         path: &str,
     ) -> Option<Option<RequestTemplate>> {
-        let Some(file::Variant { request, skip }) = file else { return Some(Some(base.clone())) };
+        let Some(file) = file else { return Some(Some(base.clone())) };
+        let file::Variant { request, skip } = *file;
         if skip {
             return Some(None);
         }
