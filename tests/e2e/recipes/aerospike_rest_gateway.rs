@@ -66,10 +66,7 @@ impl Gateway {
         if parameters.get("keytype").map(String::as_str) != Some("DIGEST") {
             return Err("Invalid keytype".to_owned());
         }
-        if parameters
-            .keys()
-            .any(|name| !["keytype", "recordExistsAction"].contains(&name.as_str()))
-        {
+        if parameters.keys().any(|name| !["keytype", "recordExistsAction"].contains(&name.as_str())) {
             return Err(format!("parameters {parameters:?}"));
         }
         let not_found = (404, json!({"message": "Record not found", "inDoubt": false}));
@@ -124,7 +121,7 @@ async fn records_of_another_cluster() {
     let again = ship(connector.address(), &changes).await;
     let gateway = lock(&gateway);
     println!("{again} shipped again, {:?}", gateway.seen);
-    assert_eq!(gateway.complaints, [String::new(); 0]);
+    assert_eq!(gateway.complaints, [""; 0]);
     let newest = last(&changes).into_values().filter(|change| change.bins.is_some());
     let wanted = newest.map(|change| (change.digest_hex(), ("orders".to_owned(), change.json())));
     assert_eq!(gateway.records, wanted.collect());

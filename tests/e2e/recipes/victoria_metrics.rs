@@ -10,7 +10,7 @@ use std::{
 
 use e2e::{
     Process, Recipe, WITHIN,
-    changes::{Bin, Change, ship},
+    changes::{Bin, Change, last, ship},
     free_port, get,
 };
 use serde_json::{Value, json};
@@ -51,11 +51,11 @@ async fn start() -> Option<Server> {
 
 impl Server {
     /// What it holds: by sensor and site, time and value of each sample.
-    async fn samples(&self) -> BTreeMap<(String, String), BTreeSet<(u64, String)>> {
+    async fn samples(&self) -> Samples {
         let path = "/api/v1/export?match[]=sensor_temperature_celsius&start=0&reduce_mem_usage=1";
         let (status, body) = get(self.address, path).await.unwrap();
         assert_eq!(status, 200);
-        let mut samples: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        let mut samples = Samples::new();
         for line in String::from_utf8(body.to_vec()).unwrap().lines() {
             let series: Value = serde_json::from_str(line).unwrap();
             let label = |name: &str| series["metric"][name].as_str().unwrap().to_owned();
@@ -66,6 +66,16 @@ impl Server {
         }
         samples
     }
+}
+
+type Samples = BTreeMap<(String, String), BTreeSet<(u64, String)>>;
+
+/// Whether there are samples of these sensors at these times.
+fn has_all(samples: &Samples, newest: &[(String, u64)]) -> bool {
+    newest.iter().all(|(sensor, time)| {
+        let of_it = samples.iter().filter(|((found, _), _)| found == sensor);
+        of_it.flat_map(|(_, samples)| samples).any(|(at, _)| at == time)
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +102,7 @@ async fn every_write_is_a_sample() {
     };
     let changes: Vec<Change> = (0..3_000).map(change).collect();
     let again = ship(connector.address(), &changes).await;
-    let mut wanted: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let mut wanted = Samples::new();
     for change in &changes {
         let bins = change.json();
         if let Some(celsius) = bins["celsius"].as_f64() {
@@ -100,7 +110,8 @@ async fn every_write_is_a_sample() {
             wanted.entry(series).or_default().insert((change.lut_unix_ms, celsius.to_string()));
         }
     }
-    assert_eq!(again, 0);
+    let newest = last(&changes).into_values().filter(|change| change.json()["celsius"].is_number());
+    let newest: Vec<_> = newest.map(|change| (change.key.to_string(), change.lut_unix_ms)).collect();
     let (dead, said) = letters(&connector);
     assert_eq!(dead, BTreeSet::from([changes[777].digest_hex()]), "{said:#?}");
     assert_eq!(said[0]["cause"], json!("malformed"));
@@ -108,14 +119,19 @@ async fn every_write_is_a_sample() {
     let started = Instant::now();
     let found = loop {
         let found = server.samples().await;
-        if found == wanted || started.elapsed() > WITHIN {
+        if found == wanted || again > 0 && has_all(&found, &newest) || started.elapsed() > WITHIN {
             break found;
         }
         sleep(std::time::Duration::from_millis(50)).await;
     };
-    let count = |samples: &BTreeMap<_, BTreeSet<_>>| samples.values().map(BTreeSet::len).sum::<usize>();
+    let count = |samples: &Samples| samples.values().map(BTreeSet::len).sum::<usize>();
     println!("{} of {} samples in {:?}", count(&found), count(&wanted), started.elapsed());
-    assert_eq!(found, wanted);
+    // A change that is refused for now may be overtaken by the next: what XDR ships again is the newest state of a record.
+    assert!(count(&found) + again >= count(&wanted), "{again} were refused for now");
+    assert!(has_all(&found, &newest), "{found:?}");
+    for (series, samples) in &found {
+        assert!(samples.is_subset(&wanted[series]), "{series:?}: {samples:?}");
+    }
     let (status, metrics) = get(server.address, "/metrics").await.unwrap();
     assert_eq!(status, 200);
     let metrics = String::from_utf8(metrics.to_vec()).unwrap();
