@@ -29,8 +29,8 @@ pub mod poison;
 pub mod pretend;
 mod process;
 mod receiver;
-pub mod records;
 mod recipe;
+pub mod records;
 mod shipped;
 mod xdr_client;
 

@@ -110,7 +110,8 @@ impl Http {
         let complaints = Arc::clone(&self.complaints);
         let service = {
             let (this, used) = (Arc::clone(&self), Arc::clone(&used));
-            let exchange = Arc::new(record::Exchange { peer, posted: posted.clone(), recorder, shared, complaints });
+            let exchange =
+                Arc::new(record::Exchange { peer, posted: posted.clone(), recorder, shared, complaints });
             service_fn(move |request| {
                 used.store(true, Relaxed);
                 let (this, exchange) = (Arc::clone(&this), Arc::clone(&exchange));

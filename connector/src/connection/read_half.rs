@@ -14,7 +14,9 @@ use tokio::{
     time::Sleep,
 };
 
-use super::{ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, Posted, Shared, closed, intake::Intake, now};
+use super::{
+    ASSEMBLING_BYTES_MAX, ConnectionError, FRAME_WITHIN, Posted, Shared, closed, intake::Intake, now,
+};
 use crate::{
     recorder::{Direction, Tap},
     replies::Replies,

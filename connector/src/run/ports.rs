@@ -130,7 +130,12 @@ impl Ports {
         Ok(Plan { xdr: opened(&self.xdr, xdr).await?, manage: opened(&self.manage, managed).await?, tls })
     }
 
-    fn secured(&self, position: usize, side: Side, settings: Option<&ServerTls>) -> Result<Option<Secured>, RunError> {
+    fn secured(
+        &self,
+        position: usize,
+        side: Side,
+        settings: Option<&ServerTls>,
+    ) -> Result<Option<Secured>, RunError> {
         let Some(settings) = settings else { return Ok(None) };
         let running = self.tls[position].as_ref().map(|(running, _)| running);
         let acceptor = match running {

@@ -47,7 +47,7 @@ async fn node(address: std::net::SocketAddr) -> TlsStream<TcpStream> {
 }
 
 /// An HTTPS server that wants a certificate; tells the length of each body, and of how many certificates it was shown.
-async fn destination() -> (u16, mpsc::UnboundedReceiver<(usize, usize)>) {
+async fn destination() -> (u16, mpsc::Receiver<(usize, usize)>) {
     let provider = Arc::new(default_provider());
     let roots = Arc::new(TrustSource::Store(store("ca.p12")).load().unwrap());
     let clients = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build().unwrap();
@@ -61,7 +61,7 @@ async fn destination() -> (u16, mpsc::UnboundedReceiver<(usize, usize)>) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (tell, told) = mpsc::unbounded_channel();
+    let (tell, told) = mpsc::channel(16);
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
@@ -78,7 +78,7 @@ async fn destination() -> (u16, mpsc::UnboundedReceiver<(usize, usize)>) {
                     if line.trim().is_empty() {
                         let mut body = vec![0; length];
                         stream.read_exact(&mut body).await.unwrap();
-                        tell.send((body.len(), shown)).unwrap();
+                        tell.send((body.len(), shown)).await.unwrap();
                         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
                         stream.flush().await.unwrap();
                     }

@@ -19,7 +19,9 @@ use super::{
     body::{self, Problem},
 };
 use crate::{
-    connection::{ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, Posted, Shared, ack_half, give_up, intake::Intake, now},
+    connection::{
+        ANSWER_WITHIN, ASSEMBLING_BYTES_MAX, Posted, Shared, ack_half, give_up, intake::Intake, now,
+    },
     logging,
     metrics::Ended,
     recorder::{Direction, Recorder, Tap},
