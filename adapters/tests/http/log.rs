@@ -2,8 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
+
+static LISTENING: Once = Once::new();
 
 /// Collects what is logged on this thread.
 #[derive(Clone, Default)]
@@ -25,6 +27,10 @@ impl Log {
     }
 
     pub(crate) fn start_with(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
+        // Somebody listens to everything all the time: a line that is met for the first time while nobody does may else be
+        // taken for one that nobody wants, for good.
+        LISTENING.call_once(|| _ = tracing::subscriber::set_global_default(tracing_subscriber::registry()));
+        tracing::callsite::rebuild_interest_cache();
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
