@@ -5,7 +5,7 @@ import json
 import os
 import signal
 
-from processes import BINARY, Disturbed, Sink, cpu_ns, free_port, memory_mib, report_of, source, start, stop, wait_for_port
+from processes import BINARY, Disturbed, Sink, cpu_ns, free_port, memory_mib, report_of, source, start, stop, wait_for_port, waits
 
 
 def configuration(bench, sink_url, port, manage, *, protocol="HTTP_1_1", connections=64, batch=1, xdr_tls=False, destinations=1,
@@ -30,7 +30,8 @@ def configuration(bench, sink_url, port, manage, *, protocol="HTTP_1_1", connect
     if batch > 1:
         config["batching"] = {"max-records": batch}
     if sets:
-        to = lambda number: {"routing": {"mode": "static-multi-destination", "destinations": [f"d{number % destinations}"]}}
+        # Most sets differ in nothing: a configuration has a bound of its own.
+        to = lambda number: {"routing": {"mode": "static-multi-destination", "destinations": [f"d{number % destinations}"]}} if destinations > 1 else {}
         config["namespaces"] = {"shop": {"sets": {f"set-{number}": to(number) for number in range(sets)}}}
     return config
 
@@ -59,7 +60,7 @@ def measure(bench, *, sink_options=(), source_options=(), tls=False, cpus=None, 
         path = write_configuration(bench, sink.url(tls), port, manage, **setup)
         connector = start([BINARY, "run", "--config", path], cpus or bench.cpus)
         wait(connector, port, manage)
-        before, cpu_before, sink_before = sink.counts(), cpu_ns(connector.pid), sink.cpu_ns()
+        before, cpu_before, sink_before, waits_before = sink.counts(), cpu_ns(connector.pid), sink.cpu_ns(), waits(connector.pid)
         options = list(source_options)
         if setup.get("sets"):
             options += ["--sets", str(setup["sets"])]
@@ -67,6 +68,7 @@ def measure(bench, *, sink_options=(), source_options=(), tls=False, cpus=None, 
             options += ["--tls-ca", bench.chain]
         report = report_of(source(bench, port, *options, seconds=seconds, cpus=sink_cpus))
         cpu, sink_cpu, after = cpu_ns(connector.pid) - cpu_before, sink.cpu_ns() - sink_before, sink.counts()
+        slept = waits(connector.pid) - waits_before
         peak = memory_mib(connector.pid, "VmHWM")
         stop(connector, signal.SIGTERM)
         if connector.returncode != 0:
@@ -84,6 +86,7 @@ def measure(bench, *, sink_options=(), source_options=(), tls=False, cpus=None, 
         "cpu_us": cpu / 1e3 / shipped,
         "rate": shipped / report["seconds"],
         "peak_mib": peak,
+        "waits": slept / shipped,
         "busy": cpu / 1e9 / report["seconds"],
         "receiver_busy": sink_cpu / 1e9 / report["seconds"],
         "records": shipped,

@@ -138,8 +138,8 @@ def post(bench, protocol, rate, connections):
         client = start([LOAD, "post", "--url", sink.url(), "--protocol", protocol, "--rate", str(rate), "--seconds", str(bench.seconds),
                         "--connections", str(connections)], bench.cpus, stdout=subprocess.PIPE)
         report = report_of(client)
-        if report["failed"]:
-            raise Disturbed(f"{report['failed']} requests failed")
+        if (seen := sink.counts()["records"]) < report["requests"]:
+            raise Disturbed(f"of {report['requests']} requests {seen} arrived")
         return {"latency": report["latency"], "rate": report["requests"] / report["seconds"], "receiver_busy": sink.cpu_ns() / 1e9 / report["seconds"]}
     finally:
         sink.stop()
@@ -195,8 +195,8 @@ def scale(bench):
     connections = lambda count: {"source_options": ["--connections", str(count), "--depth", str(max(8, 2048 // count))]}
     dimension("source connections", [(count, connections(count)) for count in (1, 4, 16, 64, 256)])
     dimension("destinations", [(count, {"destinations": count, "sets": 64}) for count in (1, 4, 16, 64)])
-    dimension("sets", [(count, {"sets": count}) for count in (1, 100, 10_000)])
-    dimension("sets, 100 records a request", [(count, {"sets": count, **BATCH}) for count in (1, 100, 10_000)])
+    dimension("sets", [(count, {"sets": count}) for count in (1, 100, SETS_MAX)])
+    dimension("sets, 100 records a request", [(count, {"sets": count, **BATCH}) for count in (1, 100, SETS_MAX)])
     cores = [f"{len(bench.cpus)} core", "all cores"]
     everywhere = sorted({*bench.cpus, *bench.other_cpus})
     for name, setup in (("HTTP/1.1", {}), ("100 records", BATCH)):
@@ -222,7 +222,7 @@ def sizes(bench):
 
 def first_delivery(bench):
     return [Row("from exec to the first request", lambda: started(bench), [("ready_ms", None, 100)]),
-            Row("the same, 10,000 sets", lambda: started(bench, sets=10_000), [("ready_ms", None, 100)]),
+            Row(f"the same, {SETS_MAX:,} sets", lambda: started(bench, sets=SETS_MAX), [("ready_ms", None, 100)]),
             Row("the same, TLS on both sides", lambda: started(bench, tls=True, xdr_tls=True), [("ready_ms", None, 100)])]
 
 
@@ -249,6 +249,8 @@ def started(bench, tls=False, **setup):
 
 # Longer than a record may stay unanswered, so that the window has filled and turned over.
 PENDING_SECONDS = 15
+# Almost 10,000: a configuration holds 20,000 values at most.
+SETS_MAX = 9_900
 SINGLE_RATES = (1_000, 5_000, 10_000, 20_000, 40_000, 0)
 BATCH_RATES = (1_000, 10_000, 40_000, 100_000, 200_000, 0)
 

@@ -16,7 +16,6 @@ from processes import ROOT, STARTED, Disturbed, Sink, cpu_ns, free_port, memory_
 
 UNPACKED = os.path.join(ROOT, "target", "peers")
 TREE = os.path.join(UNPACKED, "tree")
-LIBRARIES = os.path.join(TREE, "usr", "lib", "x86_64-linux-gnu")
 PACKAGES = {
     "rsyslogd": ["rsyslog", "rsyslog-elasticsearch", "libestr0", "libfastjson4", "liblognorm5"],
     "syslog-ng": ["syslog-ng-core", "syslog-ng-mod-http", "libivykis0", "libnet1", "libpcre3", "libwrap0"],
@@ -49,10 +48,10 @@ def program(name):
     return next(filter(os.path.exists, places), None) or shutil.which(name)
 
 
-def counted(cpu, requests, seconds, peak, sink_cpu):
+def counted(cpu, requests, seconds, sink_cpu):
     if requests == 0:
         raise Disturbed("no request was answered")
-    return {"cpu_us": cpu / 1e3 / requests, "rate": requests / seconds, "peak_mib": peak, "busy": cpu / 1e9 / seconds,
+    return {"cpu_us": cpu / 1e3 / requests, "rate": requests / seconds, "busy": cpu / 1e9 / seconds,
             "receiver_busy": sink_cpu / 1e9 / seconds, "records": requests}
 
 
@@ -67,7 +66,7 @@ def timed(bench, command, requests_in):
     if process.returncode != 0:
         raise Disturbed(f"{command[0]} ended with {process.returncode}")
     cpu = (usage.ru_utime + usage.ru_stime) * 1e9
-    return cpu, requests_in(out), time.monotonic() - begun, usage.ru_maxrss / 1024
+    return cpu, requests_in(out), time.monotonic() - begun
 
 
 def wrk(bench, tls=False, body=None):
@@ -78,10 +77,10 @@ def wrk(bench, tls=False, body=None):
     sink = Sink(bench)
     try:
         command = [program("wrk"), "-t", "1", "-c", "64", "-d", f"{max(1, round(bench.seconds))}s", "-s", script, sink.url(tls)]
-        cpu, requests, seconds, peak = timed(bench, command, lambda out: int(re.search(r"(\d+) requests in", out)[1]))
+        cpu, requests, seconds = timed(bench, command, lambda out: int(re.search(r"(\d+) requests in", out)[1]))
         if (seen := sink.counts()["records"]) < requests:
             raise Disturbed(f"wrk counts {requests} requests, the receiver {seen}")
-        return counted(cpu, requests, seconds, peak, sink.cpu_ns())
+        return counted(cpu, requests, seconds, sink.cpu_ns())
     finally:
         sink.stop()
 
@@ -89,10 +88,10 @@ def wrk(bench, tls=False, body=None):
 def h2load(bench, tls=False, body=None):
     sink = Sink(bench)
     try:
-        command = [program("h2load"), "-t", "1", "-c", "1", "-m", "64", "-D", str(bench.seconds), "-H", "content-type: application/json",
+        command = [program("h2load"), "-t", "1", "-c", "1", "-m", "64", "-D", str(max(1, round(bench.seconds))), "-H", "content-type: application/json",
                    "-d", body or bench.body, sink.url(tls)]
-        cpu, _, seconds, peak = timed(bench, command, len)
-        return counted(cpu, sink.counts()["records"], seconds, peak, sink.cpu_ns())
+        cpu, _, seconds = timed(bench, command, len)
+        return counted(cpu, sink.counts()["records"], seconds, sink.cpu_ns())
     finally:
         sink.stop()
 
@@ -102,7 +101,7 @@ global(workDirectory="{folder}" maxMessageSize="64k" net.enableDNS="off")
 module(load="{modules}/imptcp")
 module(load="{modules}/omelasticsearch")
 template(name="line" type="list") {{ property(name="rawmsg") }}
-ruleset(name="out" queue.type="FixedArray" queue.size="20000" queue.dequeueBatchSize="{batch}" queue.workerThreads="64"
+ruleset(name="out" queue.type="FixedArray" queue.size="5000" queue.dequeueBatchSize="{batch}" queue.workerThreads="64"
         queue.workerThreadMinimumMessages="10") {{
     action(type="omelasticsearch" server="127.0.0.1" serverport="{sink}" template="line" searchIndex="i" searchType="_doc"
            bulkmode="{bulk}" action.resumeRetryCount="-1")
@@ -113,7 +112,7 @@ input(type="imptcp" address="127.0.0.1" port="{port}" ruleset="out")
 SYSLOG_NG = """
 @version: 3.38
 options {{ stats-freq(0); chain-hostnames(no); use-dns(no); keep-hostname(yes); log-msg-size(65536); threaded(yes); }};
-source lines {{ network(ip("127.0.0.1") transport("tcp") port({port}) flags(no-parse) max-connections(64) log-iw-size(64000)); }};
+source lines {{ network(ip("127.0.0.1") transport("tcp") port({port}) flags(no-parse) max-connections(4) log-iw-size(200000)); }};
 destination out {{ http(url("http://127.0.0.1:{sink}/") method("POST") headers("content-type: application/json") body("${{MESSAGE}}")
     workers(64) batch-lines({batch}) batch-timeout(100) {array} log-fifo-size(200000) persist-name("out")); }};
 log {{ source(lines); destination(out); flags(flow-control); }};
@@ -149,19 +148,19 @@ def shipper(bench, name, config, options):
     with open(path, "w") as file:
         file.write(config.replace("{sink}", str(sink.port)).replace("{port}", str(port)))
     command = [program(name), *(option.replace("{config}", path) for option in options)]
-    libraries = ":".join({LIBRARIES, *map(os.path.dirname, glob.glob(os.path.join(TREE, "usr/lib/**/*.so*"), recursive=True))})
+    libraries = ":".join({os.path.dirname(library) for library in glob.glob(os.path.join(TREE, "**", "*.so*"), recursive=True)})
     process = start(command, bench.cpus, user=NOBODY, env={**os.environ, "LD_LIBRARY_PATH": libraries},
                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for_port(port, process)
         cpu_before, begun = cpu_ns(process.pid), time.monotonic()
-        shipped = report_of(source(bench, port, "--lines"))["shipped"]
+        shipped = report_of(source(bench, port, "--lines", "--connections", "2", "--patience", "60"))["shipped"]
         while (seen := sink.counts()["records"]) < shipped:
             if time.monotonic() > begun + bench.seconds + 60 or process.poll() is not None:
                 raise Disturbed(f"{name}: of {shipped} lines {seen} were delivered")
             time.sleep(0.02)
         cpu, seconds = cpu_ns(process.pid) - cpu_before, time.monotonic() - begun
-        return counted(cpu, shipped, seconds, memory_mib(process.pid, "VmHWM"), sink.cpu_ns())
+        return {**counted(cpu, shipped, seconds, sink.cpu_ns()), "peak_mib": memory_mib(process.pid, "VmHWM")}
     finally:
         # What is left needs no orderly end.
         stop(process, signal.SIGKILL)

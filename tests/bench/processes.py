@@ -38,6 +38,18 @@ def cpu_ns(pid):
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
+def waits(pid):
+    """How often its threads went to sleep."""
+    count = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{thread}/status") as status:
+                count += sum(int(line.split()[1]) for line in status if line.startswith("voluntary"))
+        except OSError:
+            pass
+    return count
+
+
 def start(command, cpus, user=None, **options):
     """Starts a process that ends with this program; `user`: not as root, where that is a choice."""
     if user and os.geteuid() == 0:

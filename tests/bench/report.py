@@ -4,7 +4,7 @@ import html
 
 COLUMNS = [
     ("cpu_us", "µs CPU", "{:.2f}"), ("rate", "records/s", "{:,.0f}"), ("busy", "cores busy", "{:.2f}"),
-    ("receiver_busy", "receiver's", "{:.2f}"), ("peak_mib", "peak MiB", "{:.1f}"), ("latency.p50_us", "p50 µs", "{:.0f}"),
+    ("receiver_busy", "receiver's", "{:.2f}"), ("waits", "waits", "{:.3f}"), ("peak_mib", "peak MiB", "{:.1f}"), ("latency.p50_us", "p50 µs", "{:.0f}"),
     ("latency.p99_us", "p99 µs", "{:.0f}"), ("ready_ms", "ms", "{:.1f}"),
 ]
 # Latency under full load is the length of the queue, which says nothing.
@@ -15,12 +15,11 @@ def table(group, rows):
     """A Markdown table, aligned so that it can be read as it is."""
     by_name = {row.name: row for row in rows}
     columns = [column for column in COLUMNS if ONLY_IN.get(column[0], group) == group and any(row.median(column[0]) is not None for row in rows)]
-    lines = [[group, *(header for _, header, _ in columns), "compared in the same round", "goal"]]
+    lines = [[group, *(header for _, header, _ in columns), "against others in the same round, and goals"]]
     for row in rows:
-        figures = [shown(row.median(key), form) for key, _, form in columns]
-        lines.append([row.name, *figures, comparisons(row, by_name), ", ".join(verdict(row, goal, by_name) for goal in row.goals)])
+        lines.append([row.name, *(shown(row.median(key), form) for key, _, form in columns), judgement(row, by_name)])
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
-    align = lambda at, cell: cell.ljust(widths[at]) if at in (0, len(widths) - 1, len(widths) - 2) else cell.rjust(widths[at])
+    align = lambda at, cell: cell.ljust(widths[at]) if at in (0, len(widths) - 1) else cell.rjust(widths[at])
     text = ["| " + " | ".join(align(at, cell) for at, cell in enumerate(line)) + " |" for line in lines]
     text.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(text)
@@ -30,38 +29,37 @@ def shown(value, form):
     return "" if value is None else form.format(value)
 
 
-def comparisons(row, by_name):
-    said = []
+def judgement(row, by_name):
+    """How a row stands to others and to its goals, in words."""
+    said, open_goals = [], list(row.goals)
     for name in row.against:
-        other = by_name.get(name)
-        if other is None:
+        if name not in by_name:
             continue
+        other = by_name[name]
         if row.compared.startswith("latency"):
-            half, most = (row.added(other, key) for key in ("latency.p50_us", "latency.p99_us"))
-            if half is not None and most is not None:
-                said.append(f"p50 {half:+.0f} µs, p99 {most:+.0f} µs")
-        elif (ratio := row.ratios(other, row.compared)) is not None:
-            what = f"the rate of {name}" if row.compared == "rate" else name
-            said.append(f"{ratio:.2f} × {what}")
+            half, value = (row.added(other, key) for key in ("latency.p50_us", "latency.p99_us"))
+            text = f"p50 {half:+.0f} µs, p99 {value:+.0f} µs" if None not in (half, value) else "not measured"
+        else:
+            value = row.ratios(other, row.compared)
+            text = f"{value:.2f} × {name}" if value is not None else f"{name}: not measured"
+        goals = [goal for goal in open_goals if goal[1] == name]
+        open_goals = [goal for goal in open_goals if goal[1] != name]
+        said.append(text + "".join(verdict(goal, value) for goal in goals))
+    for goal in open_goals:
+        figure, against, _ = goal
+        if against is None:
+            said.append(verdict(goal, row.median(figure)).strip(" ()"))
     return ", ".join(said)
 
 
-def verdict(row, goal, by_name):
-    """Whether a goal is met, and by how much not."""
-    figure, against, bound = goal
-    if against is None:
-        value, text = row.median(figure), f"≤ {bound:g}"
-    elif against not in by_name:
-        return f"({against} not measured)"
-    elif figure.startswith("latency"):
-        value, text = row.added(by_name[against], figure), f"≤ +{bound:g} µs"
-    else:
-        value = row.ratios(by_name[against], figure)
-        text = f"{'≥' if figure == 'rate' else '≤'} {bound:g} × {against}"
+def verdict(goal, value):
+    """Whether a goal is met."""
+    figure, _, bound = goal
     if value is None:
-        return f"{text}: not measured"
-    met = value >= bound if figure == "rate" else value <= bound
-    return text + (": met" if met else f": missed, {value:.3g}")
+        return ""
+    more_is_better = figure == "rate"
+    met = value >= bound if more_is_better else value <= bound
+    return f" (goal {'≥' if more_is_better else '≤'} {bound:g}: {'met' if met else 'missed'})"
 
 
 def as_json(row):

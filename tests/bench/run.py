@@ -6,13 +6,15 @@
 Groups: cost (the default, some five minutes), load, faults, latency, memory, scale, sizes, start; `all` is every one of them,
 some forty minutes. Rows of a group are measured in turn, round after round; figures are medians, and comparisons are made
 within a round, so that they hold on a machine that has other work, too. `µs CPU` is user + system time of the process under
-test for each record. It has processors of its own; source and receiver share the rest. Prints a table for each group, and
+test for each record, `cores busy` how much of a processor it used, `waits` how often it slept. It has processors of its own;
+source and receiver share the rest. Prints a table for each group, and
 writes all rounds to target/bench/GROUP.json and cost against load to target/bench/load.svg. Everything stays on loopback.
 
 `wrk`, `h2load`, rsyslog and syslog-ng are fetched as Debian packages and unpacked below target/ where they are not installed.
 """
 
 import argparse
+import atexit
 import datetime
 import json
 import os
@@ -33,6 +35,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
     parser.add_argument("--only", default="", help="only rows with this in their name, and what they are compared with")
+    parser.add_argument("--nice", type=int, default=0, help="priority of all parties; below 0 (as root) where others use the machine")
     parser.add_argument("--no-build", action="store_true", help="take the programs in target/release as they are")
     args = parser.parse_args()
     names = list(groups.GROUPS) if args.groups == ["all"] else args.groups
@@ -41,6 +44,7 @@ def main():
     if not args.no_build:
         build = ["cargo", "build", "--release", "--quiet", "--workspace", "--bin", "esp-connector", "--bin", "bench-load"]
         subprocess.run(build, cwd=ROOT, check=True)
+    first_in_line(args.nice)
     try:
         with temporary_folder() as folder:
             os.chmod(folder, 0o777)
@@ -50,6 +54,19 @@ def main():
     finally:
         for process in STARTED:
             process.kill()
+
+
+def first_in_line(nice):
+    """Where Linux shares processors out between sessions, priorities count within one; so the session's is set, too."""
+    if not nice:
+        return
+    os.nice(nice)
+    try:
+        with open("/proc/self/autogroup", "w") as group:
+            group.write(str(nice))
+        atexit.register(lambda: open("/proc/self/autogroup", "w").write("0"))
+    except OSError as error:
+        print(f"the session's priority stays: {error}", file=sys.stderr)
 
 
 def one_group(bench, name, args):
@@ -69,7 +86,7 @@ def one_group(bench, name, args):
         print("\r\x1b[2K", end="", file=sys.stderr)
     facts = {
         "group": name, "begun": begun.isoformat(timespec="seconds"), "rounds": args.rounds, "seconds": args.seconds,
-        "commit": commit(), "machine": machine(), "under_test_on": bench.cpus, "source_and_receiver_on": bench.other_cpus,
+        "commit": commit(), "nice": args.nice, "machine": machine(), "under_test_on": bench.cpus, "source_and_receiver_on": bench.other_cpus,
         "load_before": load_before, "load_after": os.getloadavg()[0],
     }
     print(f"{name}: {facts['rounds']} rounds of {facts['seconds']:g} s, {facts['begun']}, commit {facts['commit']}, {facts['machine']}, "

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::{Outcome, Payload, Report as Delivered, Target, http::Http};
+use adapters::{Class, Payload, Target, http::Http};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
@@ -98,7 +98,7 @@ async fn work(target: Arc<Http>, payload: Payload, pace: Arc<Pace>) -> (u64, u64
         let delivered = target.deliver(&payload).await;
         latency.add(begun.elapsed().as_micros() as u64);
         requests += 1;
-        failed += u64::from(delivered != Delivered::all(Outcome::Delivered));
+        failed += u64::from(delivered.class != Class::Done);
     }
     (requests, failed, latency)
 }

@@ -56,7 +56,7 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "N", default_value_t = 256)]
     depth: usize,
     /// Give up on answers so long after the end; XDR itself waits 10 s for each.
-    #[arg(long, value_name = "SECONDS", default_value_t = 15.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     patience: f64,
     /// Ship the bodies as lines that nobody answers, for programs that read those.
     #[arg(long)]

@@ -97,3 +97,21 @@ impl Request {
         Some(request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_as_long_as_its_head_says() {
+        let input =
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-LENGTH:  3\r\nexpect: 100-continue\r\n\r\nabcGET /";
+        for bytes in 0..input.len() - 8 {
+            assert!(Request::first(&input[..bytes]).is_none(), "{bytes} bytes are not a head");
+        }
+        let request = Request::first(input).unwrap();
+        assert_eq!((request.head_bytes, request.body_bytes), (input.len() - 8, 3));
+        assert!(request.expects && !request.is_get);
+        assert!(Request::first(b"GET / HTTP/1.1\r\n\r\n").unwrap().is_get);
+    }
+}

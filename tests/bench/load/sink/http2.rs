@@ -196,3 +196,36 @@ const INTERNAL_ERROR: u32 = 2;
 const STATUS_204: [u8; 1] = [0x89];
 /// `:status`, name 8 of the static table, with three characters to follow.
 const STATUS_LITERAL: [u8; 2] = [0x08, 3];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_counted_however_a_body_is_cut() {
+        let body = br#"[{"_meta":{"a":1}},{"_meta":{"b":"_meta"}},{"_meta":{}}]"#;
+        let all = records(body);
+        assert_eq!(all, 4, "three records and a text that looks like one");
+        for first in 0..body.len() {
+            for second in first..body.len() {
+                let mut parts = Body::default();
+                for part in [&body[..first], &body[first..second], &body[second..]] {
+                    parts.add(part);
+                }
+                assert_eq!(
+                    (parts.records, parts.bytes),
+                    (all, body.len() as u64),
+                    "cut at {first} and {second}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_is_taken_once_it_is_whole() {
+        let frame = [0, 0, 2, DATA, 0, 0, 0, 0, 1, b'x', b'y', b'z'];
+        for (bytes, whole) in [(8, None), (9, None), (10, None), (11, Some(11)), (12, Some(11))] {
+            assert_eq!(whole_frame(&frame[..bytes]), whole, "{bytes} bytes");
+        }
+    }
+}
