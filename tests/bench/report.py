@@ -41,7 +41,8 @@ def judgement(row, by_name):
             text = f"p50 {half:+.0f} µs, p99 {value:+.0f} µs" if None not in (half, value) else "not measured"
         else:
             value = row.ratios(other, row.compared)
-            text = f"{value:.2f} × {name}" if value is not None else f"{name}: not measured"
+            what = f"the rate of {name}" if row.compared == "rate" else name
+            text = f"{value:.2f} × {what}" if value is not None else f"{name}: not measured"
         goals = [goal for goal in open_goals if goal[1] == name]
         open_goals = [goal for goal in open_goals if goal[1] != name]
         said.append(text + "".join(verdict(goal, value) for goal in goals))

@@ -42,7 +42,7 @@ def main():
     if unknown := [name for name in names if name not in groups.GROUPS]:
         parser.error(f"unknown: {unknown}; there are {list(groups.GROUPS)}")
     if not args.no_build:
-        build = ["cargo", "build", "--release", "--quiet", "--workspace", "--bin", "esp-connector", "--bin", "bench-load"]
+        build = ["cargo", "build", "--release", "--quiet", "--bin=esp-connector", "--bin=bench-load"]
         subprocess.run(build, cwd=ROOT, check=True)
     first_in_line(args.nice)
     try:
