@@ -2,6 +2,7 @@
 machine disturbs all alike; a row's figures are medians over the rounds."""
 
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -204,6 +205,19 @@ def scale(bench):
     return rows
 
 
+def servers(bench):
+    """The first rows of `cost` again, delivering to real servers."""
+    rows = []
+    for name, load, load_name, setup in [("nginx", peers.wrk, "wrk", {}), ("nghttpd", peers.h2load, "h2load", H2)]:
+        if not shutil.which(name):
+            print(f"SKIPPED: {name} is not installed")
+            continue
+        server = lambda name=name: peers.Server(bench, name)
+        rows.append(Row(f"{load_name} to {name}", lambda load=load, server=server: load(bench, server=server)))
+        rows.append(Row(f"1 record to {name}", ours(bench, server=server, **setup), (), (f"{load_name} to {name}",)))
+    return rows
+
+
 def sizes(bench):
     """Larger records cost more for everybody: against `wrk` with the same body."""
     rows = []
@@ -254,5 +268,5 @@ SETS_MAX = 9_900
 SINGLE_RATES = (1_000, 5_000, 10_000, 20_000, 40_000, 0)
 BATCH_RATES = (1_000, 10_000, 40_000, 100_000, 200_000, 0)
 
-GROUPS = {"cost": cost, "load": load, "faults": faults, "latency": latency, "memory": memory, "scale": scale, "sizes": sizes,
+GROUPS = {"cost": cost, "load": load, "faults": faults, "latency": latency, "memory": memory, "scale": scale, "sizes": sizes, "servers": servers,
           "start": first_delivery}

@@ -48,6 +48,50 @@ def program(name):
     return next(filter(os.path.exists, places), None) or shutil.which(name)
 
 
+class Server:
+    """A real server in place of the sink, which shows that figures do not hang on the sink. It counts nothing."""
+
+    def __init__(self, bench, name):
+        self.port = free_port()
+        folder = os.path.join(bench.folder, name)
+        os.makedirs(folder, exist_ok=True)
+        if name == "nginx":
+            path = os.path.join(folder, "nginx.conf")
+            with open(path, "w") as file:
+                file.write(NGINX.format(folder=folder, port=self.port))
+            command = ["nginx", "-p", folder, "-c", path, "-e", os.path.join(folder, "error.log")]
+        else:
+            open(os.path.join(folder, "index.html"), "w").close()
+            command = ["nghttpd", "--no-tls", "--address=127.0.0.1", "--workers=1", "--max-concurrent-streams=1024", "--htdocs", folder, str(self.port)]
+        self.process = start(command, bench.other_cpus, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port, self.process)
+        self.cpu_before = cpu_ns(self.process.pid)
+
+    def url(self, tls=False):
+        return f"http://127.0.0.1:{self.port}/"
+
+    def counts(self):
+        return None
+
+    def cpu_ns(self):
+        return cpu_ns(self.process.pid) - self.cpu_before
+
+    def stop(self):
+        stop(self.process)
+
+
+# In the foreground, one process, no files, nothing logged.
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr crit;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; keepalive_requests 1000000000; client_body_buffer_size 64k;
+    client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}
+}}
+"""
+
+
 def counted(cpu, requests, seconds, sink_cpu):
     if requests == 0:
         raise Disturbed("no request was answered")
@@ -69,29 +113,29 @@ def timed(bench, command, requests_in):
     return cpu, requests_in(out), time.monotonic() - begun
 
 
-def wrk(bench, tls=False, body=None):
+def wrk(bench, tls=False, body=None, server=None):
     script = os.path.join(bench.folder, "post.lua")
     with open(body or bench.body) as file, open(script, "w") as out:
         text = file.read()
         out.write(f'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\nwrk.body = [==[{text}]==]\n')
-    sink = Sink(bench)
+    sink = server() if server else Sink(bench)
     try:
         command = [program("wrk"), "-t", "1", "-c", "64", "-d", f"{max(1, round(bench.seconds))}s", "-s", script, sink.url(tls)]
         cpu, requests, seconds = timed(bench, command, lambda out: int(re.search(r"(\d+) requests in", out)[1]))
-        if (seen := sink.counts()["records"]) < requests:
+        if server is None and (seen := sink.counts()["records"]) < requests:
             raise Disturbed(f"wrk counts {requests} requests, the receiver {seen}")
         return counted(cpu, requests, seconds, sink.cpu_ns())
     finally:
         sink.stop()
 
 
-def h2load(bench, tls=False, body=None):
-    sink = Sink(bench)
+def h2load(bench, tls=False, body=None, server=None):
+    sink = server() if server else Sink(bench)
     try:
         command = [program("h2load"), "-t", "1", "-c", "1", "-m", "64", "-D", str(max(1, round(bench.seconds))), "-H", "content-type: application/json",
                    "-d", body or bench.body, sink.url(tls)]
-        cpu, _, seconds = timed(bench, command, len)
-        return counted(cpu, sink.counts()["records"], seconds, sink.cpu_ns())
+        cpu, requests, seconds = timed(bench, command, lambda out: int(re.search(r"(\d+) succeeded", out)[1]))
+        return counted(cpu, requests, seconds, sink.cpu_ns())
     finally:
         sink.stop()
 

@@ -3,7 +3,7 @@
 
     python3 tests/bench/run.py [GROUP …] [--rounds 5] [--seconds 2] [--no-build]
 
-Groups: cost (the default, some five minutes), load, faults, latency, memory, scale, sizes, start; `all` is every one of them,
+Groups: cost (the default, some five minutes), load, faults, latency, memory, scale, sizes, servers, start; `all` is every one of them,
 some forty minutes. Rows of a group are measured in turn, round after round; figures are medians, and comparisons are made
 within a round, so that they hold on a machine that has other work, too. `µs CPU` is user + system time of the process under
 test for each record, `cores busy` how much of a processor it used, `waits` how often it slept. It has processors of its own;
