@@ -7,6 +7,8 @@ import signal
 
 from processes import BINARY, Disturbed, Sink, cpu_ns, free_port, memory_mib, report_of, source, start, stop, wait_for_port, waits
 
+WARM_SECONDS = 0.3
+
 
 def configuration(bench, sink_url, port, manage, *, protocol="HTTP_1_1", connections=64, batch=1, xdr_tls=False, destinations=1,
                   sets=0, call_timeout=5000, destination=None, service=None):
@@ -59,12 +61,14 @@ def measure(bench, *, sink_options=(), source_options=(), tls=False, cpus=None, 
         path = write_configuration(bench, sink.url(tls), port, manage, **setup)
         connector = start([BINARY, "run", "--config", path], cpus or bench.cpus)
         wait(connector, port, manage)
-        before, cpu_before, sink_before, waits_before = sink.counts(), cpu_ns(connector.pid), sink.cpu_ns(), waits(connector.pid)
         options = list(source_options)
         if setup.get("sets"):
             options += ["--sets", str(setup["sets"])]
         if setup.get("xdr_tls"):
             options += ["--tls-ca", bench.chain]
+        # Connections, threads and memory that a first load brings belong to the start, not to the records.
+        report_of(source(bench, port, *options, seconds=WARM_SECONDS, cpus=sink_cpus))
+        before, cpu_before, sink_before, waits_before = sink.counts(), cpu_ns(connector.pid), sink.cpu_ns(), waits(connector.pid)
         report = report_of(source(bench, port, *options, seconds=seconds, cpus=sink_cpus))
         cpu, sink_cpu, after = cpu_ns(connector.pid) - cpu_before, sink.cpu_ns() - sink_before, sink.counts()
         slept = waits(connector.pid) - waits_before
