@@ -77,7 +77,7 @@ def picture(rows):
     points = [point for line in lines.values() for point in line]
     if not points:
         return None
-    left, right, top, bottom, width, height = 70, 170, 40, 60, 760, 420
+    left, right, top, bottom, width, height = 70, 200, 40, 60, 790, 420
     x, x_ticks = axis([rate for rate, _ in points], left, width - right)
     y, y_ticks = axis([cost for _, cost in points], height - bottom, top)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
@@ -91,14 +91,16 @@ def picture(rows):
     for tick in y_ticks:
         out.append(f'<path d="M{left} {y(tick):.1f}H{width - right}" stroke="#ddd"/>'
                    f'<text x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for (name, line), colour in zip(lines.items(), ("#1b6ca8", "#c8553d", "#3c8d5a", "#7a5195")):
+    for at, ((name, line), colour) in enumerate(zip(lines.items(), ("#1b6ca8", "#c8553d", "#3c8d5a", "#7a5195"))):
         line.sort()
         path = "L".join(f"{x(rate):.1f} {y(cost):.1f}" for rate, cost in line)
         out.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         out += [f'<circle cx="{x(rate):.1f}" cy="{y(cost):.1f}" r="3.5" fill="{colour}"><title>{html.escape(name)}: {rate:,.0f}/s, {cost:.2f} µs</title></circle>'
                 for rate, cost in line]
-        rate, cost = line[-1]
-        out.append(f'<text x="{x(rate) + 8:.1f}" y="{y(cost) + 4:.1f}" fill="{colour}">{html.escape(name)}</text>')
+        # Lines end close together, so names stand in a list.
+        legend = top + 20 * at
+        out.append(f'<path d="M{width - right + 20} {legend}h20" stroke="{colour}" stroke-width="2"/>'
+                   f'<text x="{width - right + 46}" y="{legend + 4}">{html.escape(name)}</text>')
     return "\n".join([*out, "</svg>", ""])
 
 
