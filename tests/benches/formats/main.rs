@@ -15,7 +15,6 @@
 //! Run without `--bench`, as a test runner does, it only makes that check.
 
 mod ordinary;
-mod record;
 
 use std::{env, hint::black_box, process::ExitCode, rc::Rc};
 

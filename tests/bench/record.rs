@@ -7,11 +7,16 @@ use esp_connector::simulator::{
 };
 
 /// The frame of order number `id`: 5 fields and 8 bins in about 480 bytes.
-pub(crate) fn frame(id: u64) -> Vec<u8> {
+pub fn frame(id: u64) -> Vec<u8> {
+    frame_in("orders", id)
+}
+
+/// The same in another set.
+pub fn frame_in(set: &str, id: u64) -> Vec<u8> {
     let noise = mix(id);
     let key = format!("order-{id:06}");
     let key = UserKey::String(key.as_bytes());
-    let set = Some(&b"orders"[..]);
+    let set = Some(set.as_bytes());
     let customer = format!("customer-{:08x}@shop.example.org", noise as u32);
     let name = format!("Zo\u{eb} {:016x} M\u{fc}ller", noise.rotate_left(9));
     let address = format!(
@@ -47,7 +52,7 @@ pub(crate) fn frame(id: u64) -> Vec<u8> {
 }
 
 /// A schema for it, with metadata whose members may be missing.
-pub(crate) const AVRO_SCHEMA: &str = r#"{
+pub const AVRO_SCHEMA: &str = r#"{
     "type": "record", "name": "order", "namespace": "org.example.shop", "fields": [
         {"name": "metadata", "type": {"type": "record", "name": "metadata", "fields": [
             {"name": "msg", "type": "string"},
