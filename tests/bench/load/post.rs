@@ -64,7 +64,8 @@ pub(crate) async fn run(args: PostArgs) -> Result<(), Failure> {
     });
     let target = Arc::new(Http::new("direct", serde_json::from_value(config)?)?);
     let body = frames::one_body(&args.records)?.into();
-    let payload = Payload { body, content_type: "application/json", count: NonZeroUsize::MIN };
+    let payload =
+        Payload { body, content_type: "application/json".into(), count: NonZeroUsize::MIN, request: None };
     let pace = Pace::start(args.rate, Duration::from_secs_f64(args.seconds), u64::MAX);
     let started = Instant::now();
     let mut workers = JoinSet::new();

@@ -98,7 +98,7 @@ fn encode(frames: &[Vec<u8>], rounds: usize, format: Format) -> Result<(), Box<d
         measured(|| {
             let mut piece = Vec::with_capacity(PIECE_BYTES);
             let written = encoder.encode(black_box(&decoded.notification), &mut piece);
-            written.map(|()| drop(black_box(Bytes::from(piece))))
+            written.map(|_| drop(black_box(Bytes::from(piece))))
         })?;
     }
     Ok(())
