@@ -32,10 +32,15 @@ fn rewrite(value: &mut Value) {
                 section(members);
             }
             words(members);
-            members
-                .iter_mut()
-                .filter(|(key, _)| !key.starts_with("x-"))
-                .for_each(|(_, value)| rewrite(value));
+            for (key, value) in members.iter_mut().filter(|(key, _)| !key.starts_with("x-")) {
+                match value {
+                    // Keys of a file by name, which may be words of JSON Schema too, such as `pattern`.
+                    Value::Object(named) if ["properties", "$defs"].contains(&key.as_str()) => {
+                        named.values_mut().for_each(rewrite);
+                    }
+                    other => rewrite(other),
+                }
+            }
             // Last: what it makes of names would be names again.
             names(members);
             members.retain(|key, _| !key.starts_with("x-"));

@@ -106,10 +106,10 @@ fn every_field_and_type_of_value_has_its_form() {
     ];
     for (template, expected) in [
         (
-            "{{ [namespace, set, key, operation, durable, generation, expiry] }}",
+            "[{{ namespace }},{{ set }},{{ key }},{{ operation }},{{ durable }},{{ generation }},{{ expiry }}]",
             r#"["shop","orders","order-17","write",false,4,0]"#,
         ),
-        ("{{ [lut_unix_ms, lut] }}", r#"[1767225600123,"2026-01-01T00:00:00.123Z"]"#),
+        ("[{{ lut_unix_ms }},{{ lut }}]", r#"[1767225600123,"2026-01-01T00:00:00.123Z"]"#),
         ("{{ digest }}", r#""+/v7+/v7+/v7+/v7+/v7+/v7+/s=""#),
         ("{{ digest_b64url }}", r#""-_v7-_v7-_v7-_v7-_v7-_v7-_s""#),
         ("{{ bins.i }}", "-9223372036854775808"),
