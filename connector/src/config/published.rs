@@ -1,7 +1,7 @@
 //! The schema for those who know only JSON Schema: what the loader obeys by members of its own is said in the words of the
 //! standard.
 //!
-//! Whatever the loader takes is valid by it, and of what the loader refuses for its shape it knows most: what hangs on
+//! Whatever the loader takes is valid by it, but for numbers and truth values in quotes, and of what the loader refuses for its shape it knows most: what hangs on
 //! several keys together, or on other files, only `check` can tell.
 
 use serde_json::{Map, Value, json};
@@ -30,6 +30,11 @@ fn rewrite(value: &mut Value) {
             }
             if members.get("properties").is_some_and(Value::is_object) {
                 section(members);
+            } else if let Some(named) = members.get_mut("additionalProperties")
+                && named.get("$ref").is_some()
+            {
+                // A section by a name of the user's choice, which may be empty like any other.
+                nullable(named);
             }
             words(members);
             for (key, value) in members.iter_mut().filter(|(key, _)| !key.starts_with("x-")) {
