@@ -120,6 +120,16 @@ pub fn header_value(text: &str) -> Result<HeaderValue, PartError> {
 }
 
 impl RequestParts {
+    /// Bytes that it keeps in memory, roughly.
+    pub fn bytes(&self) -> usize {
+        let target = [self.path.as_ref().map(|path| &path.0), self.query.as_ref().map(|query| &query.0)];
+        let target: usize = target.into_iter().flatten().map(String::len).sum();
+        let headers = self.headers.iter();
+        let headers =
+            headers.map(|(name, value)| name.as_str().len() + value.len() + size_of::<HeaderValue>());
+        size_of::<Self>() + target + headers.sum::<usize>()
+    }
+
     /// Whether path and query are those of the URL.
     pub(crate) fn keeps_target(&self) -> bool {
         self.path.is_none() && self.query.is_none()

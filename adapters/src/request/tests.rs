@@ -143,3 +143,14 @@ proptest! {
         prop_assert_eq!(resolved.host_str(), Some("h.example"));
     }
 }
+
+#[test]
+fn what_it_keeps_in_memory_is_counted() {
+    let value = HeaderValue::from_bytes(&[b'a'; 1000]).unwrap();
+    let parts = RequestParts {
+        path: Some(Path::new("p".repeat(2000)).unwrap()),
+        headers: vec![(HeaderName::from_static("x-key"), value)],
+        ..RequestParts::default()
+    };
+    assert!((3000..3400).contains(&parts.bytes()), "{}", parts.bytes());
+}

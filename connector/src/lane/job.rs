@@ -96,9 +96,11 @@ impl Tickets {
 }
 
 impl Job {
-    /// Bytes that it keeps in memory: the piece, and the message that it came in.
+    /// Bytes that it keeps in memory: the piece, what its request has besides, and the message that it came in.
     pub(crate) fn bytes(&self) -> usize {
-        self.piece.len() + self.original.as_ref().map_or(0, |original| original.bytes())
+        self.piece.len()
+            + self.request.as_ref().map_or(0, |request| request.bytes())
+            + self.original.as_ref().map_or(0, |original| original.bytes())
     }
 
     /// Whether anybody still waits for what becomes of it.

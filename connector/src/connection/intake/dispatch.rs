@@ -101,7 +101,11 @@ impl Intake {
         // one back.
         let ordering = delivery.ordering.as_ref().zip(notification.lut_unix_ms).filter(|_| encoded.is_ok());
         let original = self.original(destinations, arrival);
-        let bytes = piece.len() + RECORD_OVERHEAD_BYTES + original.as_ref().map_or(0, |kept| kept.bytes());
+        let request = encoded.as_ref().ok().and_then(Option::as_ref);
+        let bytes = piece.len()
+            + RECORD_OVERHEAD_BYTES
+            + request.map_or(0, |request| request.bytes())
+            + original.as_ref().map_or(0, |kept| kept.bytes());
         if !self.shared.window.try_enter(bytes) {
             self.shared.window.enter(bytes).await;
             // That may have taken seconds.
@@ -141,7 +145,7 @@ impl Intake {
             let job = Job {
                 record,
                 piece: piece.clone(),
-                request: encoded.as_ref().ok().and_then(Clone::clone),
+                request: request.cloned(),
                 policy: delivery.batch,
                 order,
                 tickets: ticket.into(),
