@@ -44,10 +44,12 @@ def lay_out(root, unit):
                            (PACKAGES / "esp-connector.default", "etc/default/esp-connector")):
         (root / target).parent.mkdir(parents=True, exist_ok=True)
         (root / target).write_bytes(source.read_bytes())
-    program = root / "usr/bin/esp-connector"
-    program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/true\n")
-    program.chmod(0o755)
+    # The connector, and the shell that a reload goes by.
+    for target in ("usr/bin/esp-connector", "bin/sh"):
+        program = root / target
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/true\n")
+        program.chmod(0o755)
     # What every system has; the unit only wants to be after them.
     for target in ("multi-user", "network-online", "nss-lookup", "basic", "sysinit", "shutdown", "-.slice", "system.slice"):
         name = target if "." in target else f"{target}.target"
