@@ -1,9 +1,10 @@
 //! How the function misbehaves, from its environment. Pure: the same call and the same record always fare alike.
+//! Calls that fail are evenly spread, and fail in each of the ways in turn: by chance, one run in fifty would see none.
 //!
 //! | variable | |
 //! | --- | --- |
-//! | `FAIL_SHARE` | share of the calls that fail, 0 to 1 |
-//! | `FAIL_HOW` | how, one of: `error`, `panic`, `exit`, `late:MS`, `status:CODE`, `lost` (all is done, and nobody told) |
+//! | `FAIL_SHARE` | share of the calls that fail, 0 to 1; they are counted in the file that `CALLS` names |
+//! | `FAIL_HOW` | how, of these: `error`, `panic`, `exit`, `late:MS`, `status:CODE`, `lost` (all is done, and nobody told) |
 //! | `POISON_PER_MILLE` | records of a thousand that can never be processed |
 //! | `POISON_HOW` | `item`, `final-item` (`retryable: false`), `call` (the handler fails), `status:CODE` |
 
@@ -68,12 +69,11 @@ impl Faults {
         })
     }
 
-    /// How this call fails, if it does.
-    pub(crate) fn of_call(&self, request_id: &str) -> Option<&Ends> {
-        let dice = hash(request_id);
-        let fails = ((dice >> 11) as f64) < self.fail_share * (1u64 << 53) as f64;
-        let how = self.fail_how.get(dice as usize % self.fail_how.len().max(1));
-        how.filter(|_| fails)
+    /// How the call with this number fails, if it does; the first has number 1.
+    pub(crate) fn of_call(&self, number: u64) -> Option<&Ends> {
+        let failed = |calls: u64| (calls as f64 * self.fail_share) as usize;
+        let before = failed(number - 1);
+        (failed(number) > before).then(|| self.fail_how.get(before % self.fail_how.len().max(1)))?
     }
 
     /// What a record does, if it is one of those.
@@ -108,11 +108,4 @@ fn poison(how: &str) -> Result<Poison, String> {
             .map(Poison::Status)
             .ok_or_else(|| format!("POISON_HOW: {how:?} is none of item, final-item, call, status:CODE")),
     }
-}
-
-/// FNV-1a, whose high bits a last multiplication stirs.
-fn hash(text: &str) -> u64 {
-    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, fold);
-    (hash ^ hash >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

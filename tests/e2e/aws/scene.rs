@@ -9,6 +9,7 @@ use std::{
 
 use e2e::{Cloud, ConnectorProcess, Envoy, Metadata, MiniStack, Sessions, Shipped, Trouble, chains::Chains};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::python;
 
@@ -136,6 +137,8 @@ pub(super) struct Scene {
     pub(super) cloud: Cloud,
     pub(super) metadata: Metadata,
     pub(super) connector: ConnectorProcess,
+    /// Counts the calls of the function.
+    _calls: NamedTempFile,
 }
 
 impl Scene {
@@ -143,9 +146,11 @@ impl Scene {
     pub(super) async fn new(front: Front, world: &World) -> Option<Self> {
         let python = tokio::task::spawn_blocking(python::with_ministack).await.unwrap()?;
         let stack = MiniStack::start(&python, world.concurrency).await;
-        let settings = json!({
-            "front": front.name(), "environment": world.faults, "forbidden": world.forbidden,
-        });
+        let calls = NamedTempFile::new().unwrap();
+        let mut environment = world.faults.clone();
+        environment["CALLS"] = calls.path().to_str().into();
+        let settings =
+            json!({"front": front.name(), "environment": environment, "forbidden": world.forbidden});
         let cloud = stack.set_up(Path::new(env!("CARGO_BIN_EXE_consumer")), &settings).await;
         let metadata = Metadata::start(Sessions {
             endpoint: stack.endpoint(),
@@ -184,7 +189,7 @@ logging: {{levels: {{root: {}}}}}
         );
         let program = Command::new(env!("CARGO_BIN_EXE_connector-under-test"));
         let connector = ConnectorProcess::start(program, &yaml, &variables).await;
-        Some(Self { stack, behind, cloud, metadata, connector })
+        Some(Self { stack, behind, cloud, metadata, connector, _calls: calls })
     }
 
     /// Ships `records` records.
