@@ -415,8 +415,8 @@ SCENARIOS = {
                                 sections=BATCHES, format=MESSAGE_PACK),
     "killed": lambda: killed("killed and restarted"),
     # Beside each other: what a reload every second costs.
-    "not-reloaded": lambda: plain("versions of 50,000 records in batches of 100", source=VERSIONS_ALONE, sections=BATCHES),
-    "reload": lambda: reload("the same, reloaded every second", source=VERSIONS_ALONE, sections=BATCHES),
+    "not-reloaded": lambda: plain("versions of 50,000 records in batches of 100", records=10_000_000, source=VERSIONS_ALONE, sections=BATCHES),
+    "reload": lambda: reload("the same, reloaded every second", records=10_000_000, source=VERSIONS_ALONE, sections=BATCHES),
     "overload": lambda: overload("overload"),
 }
 
