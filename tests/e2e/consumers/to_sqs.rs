@@ -1,7 +1,9 @@
 //! `to-sqs`: what was delivered is in the queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_sqs::types::MessageSystemAttributeName;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::stage::{Stage, digest, event, event_of, failures};
@@ -25,6 +27,10 @@ fn order(digest: &str, version: u64, note: &str) -> Value {
 
 const ONE: &str = "UisnajVr3zkBPfq+os1D4UHsyeg=";
 const TWO: &str = "7JEZLUt/jONdXXjTS8ply6qqyWA=";
+
+fn hexadecimal(base64: &str) -> String {
+    STANDARD.decode(base64).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_event_of_the_readme() {
@@ -92,6 +98,19 @@ async fn a_fifo_queue_keeps_versions_in_order_and_takes_each_once() {
         assert_eq!(failures(&stage.invoke(&event_of(std::slice::from_ref(&delete))).await), json!([]));
     }
     assert_eq!(stage.messages("orders.fifo").await.len(), 6);
+    // A group for each record: one that waits holds up no other.
+    let mut groups = BTreeSet::new();
+    let sqs = aws_sdk_sqs::Client::new(&stage.config);
+    let call = sqs.receive_message().queue_url(stage.named("url:orders.fifo")).max_number_of_messages(10);
+    let received =
+        call.message_system_attribute_names(MessageSystemAttributeName::MessageGroupId).send().await;
+    for message in received.unwrap().messages() {
+        let group = message.attributes().unwrap()[&MessageSystemAttributeName::MessageGroupId].as_str();
+        let body = serde_json::from_str(message.body().unwrap()).unwrap();
+        assert_eq!(group, hexadecimal(&digest(&body)));
+        groups.insert(group.to_owned());
+    }
+    assert_eq!(groups.len(), 2, "{groups:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
