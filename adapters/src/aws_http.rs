@@ -18,6 +18,8 @@ use crate::{
 
 mod address;
 mod clock;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod refusal;
 mod signer;
 

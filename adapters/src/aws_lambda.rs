@@ -53,6 +53,8 @@ mod config;
 mod event;
 mod fault;
 mod function;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod judge;
 mod probe;
 

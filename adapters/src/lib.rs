@@ -379,6 +379,8 @@ pub mod aws_http;
 pub mod aws_lambda;
 pub mod credentials;
 pub mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gcp_functions;
 pub mod http;
 pub mod request;

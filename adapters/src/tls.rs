@@ -9,6 +9,8 @@ use rustls::{AlertDescription, CertificateError, ClientConfig};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use self::pem::problem;
+#[cfg(fuzzing)]
+pub(crate) use self::store::fuzzing as store_fuzzing;
 pub use self::{
     offer::{Offer, Version, cipher_names, is_cipher_name, offer},
     pem::{Identity, Names, authorities, certificates, date, date_complaint, private_key},

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Fills corpus/ from the golden vectors: what each fuzz target starts from."""
+"""Fills corpus/ from the fixtures of the tests: what each fuzz target starts from."""
 
+import gzip
 import hashlib
+import json
 import pathlib
 import struct
 import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
-VECTORS = HERE / "../../tests/fixtures/wire"
+FIXTURES = HERE / "../../tests/fixtures"
+VECTORS = FIXTURES / "wire"
 
 
 def main():
@@ -21,12 +24,51 @@ def main():
             elif kind == 3:
                 seeds["message"].add(body)
                 seeds["value"].update(values(body))
+    seeds["incoming"] = {*seeds["frame"], *seeds["message"], *(gzip.compress(body, mtime=0) for body in seeds["message"])}
+    seeds["configuration"] = {path.read_bytes() for path in sorted(FIXTURES.glob("config/*/*.yml"))}
+    seeds["store"] = {path.read_bytes() for path in sorted(FIXTURES.glob("stores/*")) if path.suffix in (".p12", ".jks", ".jceks")}
+    seeds["answer"] = set(answers())
+    seeds["manage"] = set(requests())
+    message = max(seeds["message"], key=len)
+    seeds["template"] = {template.encode() + b"\xff" + message for template in TEMPLATES}
     for target, inputs in seeds.items():
         folder = HERE / "corpus" / target
         folder.mkdir(parents=True, exist_ok=True)
         for content in inputs:
             (folder / hashlib.sha1(content).hexdigest()).write_bytes(content)
         print(f"{target}: {len(inputs)} seeds")
+
+
+TEMPLATES = [
+    "{{ bins | tojson }}\nitems/{{ set }}/{{ key }}\na={{ digest }}\n{{ namespace }}",
+    '{"id": {{ key | tojson }}, "name": "{{ bins.name }}", "n": {% if bins.n > 2 %}{{ bins.n + 1 }}{% else %}null{% endif %}}',
+    '[{% for name, value in bins | items %}{{ name | tojson }}{% if not loop.last %},{% endif %}{% endfor %}]\n{{ bins.x | upper }}',
+    "{{ metadata | tojson }}\n/a/{{ userKey }}/{{ digest | lower }}\nq={{ generation }}&t={{ lut }}\n{{ bins.a ~ bins.b }}",
+]
+
+
+def answers():
+    """As the target `answer` takes them: kind, number of records, body."""
+    failures = {"batchItemFailures": [{"itemIdentifier": "0"}, {"itemIdentifier": 1, "retryable": False, "reason": "no"}]}
+    items = {"items": [{"index": {"status": 201}}, {"delete": {"status": 404}},
+                       {"create": {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "older"}}}]}
+    function = {"statusCode": 200, "headers": {"Retry-After": 5}, "isBase64Encoded": True, "body": "e30="}
+    fault = {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 3.00 seconds"}
+    refusal = {"__type": "com.amazon#ExpiredTokenException", "message": "The security token included in the request is expired"}
+    for kind, body in [(0, failures), (2, items), (4, function), (4, fault), (4, failures), (6, refusal)]:
+        yield bytes([kind, 3]) + json.dumps(body).encode()
+    for wait in (b"120", b"Sun, 06 Nov 1994 08:49:37 GMT", b"99999999999999999999"):
+        yield bytes([7, 1]) + wait
+
+
+def requests():
+    """To the management endpoint."""
+    for path in ("", "/metrics", "/prometheus", "/logging", "/reload"):
+        yield f"GET /manage/rest/v1{path}\nHost: a\n\n".encode()
+    for path in ("/metrics", "/healthz", "/readyz", "/nowhere", "*"):
+        yield f"HEAD {path}\n\n".encode()
+    yield b'PUT /manage/rest/v1/logging\nContent-Type: application/json\n\n{"levels": {"root": "debug", "adapters": "trace"}}'
+    yield b"POST /manage/rest/v1/reload\nHost: a\nOrigin: http://b\n\n"
 
 
 def frames(stream):

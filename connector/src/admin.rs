@@ -24,7 +24,7 @@ mod text;
 mod view;
 
 pub(crate) use self::routes::{answer, has, tells_health};
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use self::view::sample_view;
 pub use self::view::{Counted, DestinationView, Readiness, View, WindowGauge};
 

@@ -34,6 +34,8 @@ mod intake;
 mod read_half;
 
 pub use http::Http;
+#[cfg(fuzzing)]
+pub use http::fuzzing as http_fuzzing;
 
 /// A record is answered no later than this after it was read. XDR gives up after ten seconds, fixed.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(8);

@@ -19,6 +19,8 @@ pub mod decode;
 pub mod delivered;
 pub mod demo;
 pub mod encode;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod health;
 pub mod lane;
 pub mod listener;

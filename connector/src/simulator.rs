@@ -28,13 +28,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 use self::{
-    connect::Dial,
-    latency::Latencies,
-    ledger::Ledger,
-    ledger_file::LedgerFile,
-    shipper::{Shipper, ShipperReport},
-    source::Source,
-    workload::Workload,
+    connect::Dial, latency::Latencies, ledger::Ledger, ledger_file::LedgerFile, shipper::Shipper,
+    source::Source, workload::Workload,
 };
 pub use self::{
     connect::{Tls, TlsError},
@@ -145,13 +140,12 @@ impl Simulation {
         let elapsed = started.elapsed();
         let unfinished = source.unfinished();
         let mut latencies = Latencies::default();
-        let mut ledger_write_failures = 0;
+        let (mut ledger_write_failures, mut unanswered_max_us) = (0, 0);
         while let Some(report) = shippers.join_next().await {
-            let Ok(ShipperReport { latencies: more, ledger_write_failures: failures }) = report else {
-                continue;
-            };
-            latencies.merge(&more);
-            ledger_write_failures += failures;
+            let Ok(report) = report else { continue };
+            latencies.merge(&report.latencies);
+            ledger_write_failures += report.ledger_write_failures;
+            unanswered_max_us = report.unanswered_max_us.max(unanswered_max_us);
         }
         background.shutdown().await;
 
@@ -161,6 +155,7 @@ impl Simulation {
             acked,
             unfinished,
             ledger_write_failures,
+            unanswered_max: Duration::from_micros(unanswered_max_us),
             rate: acked as f64 / elapsed.as_secs_f64().max(1e-6),
             ..Summary::new(&source.totals, elapsed, &latencies)
         }

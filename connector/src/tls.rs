@@ -18,7 +18,7 @@ use rustls::{
     ServerConfig,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use tokio::{io::BufReader, net::TcpStream, time::timeout};
+use tokio::{io::BufReader, net::TcpStream, sync::Semaphore, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::{debug, info, warn};
 
@@ -35,6 +35,9 @@ mod refusal;
 
 /// A client must be done with the handshake by then. XDR's own limit is shorter.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Handshakes under way at once. Each takes some 30 KB that its client does not have to earn; others wait for their turn.
+const HANDSHAKES_MAX: usize = 1024;
 
 /// At most one line about each kind of refusal in this time: XDR tries again for ever, from every node.
 const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
@@ -103,6 +106,7 @@ pub struct Acceptor {
     /// One for each kind, so that many of one kind do not hide the others.
     complaints: [Mutex<Limited>; REFUSALS],
     within: Duration,
+    slots: Semaphore,
 }
 
 impl Acceptor {
@@ -119,6 +123,7 @@ impl Acceptor {
             refused: Arc::default(),
             complaints: std::array::from_fn(|_| Mutex::new(Limited::new(REFUSAL_LOG_EVERY))),
             within: HANDSHAKE_WITHIN,
+            slots: Semaphore::new(HANDSHAKES_MAX),
         })
     }
 
@@ -170,6 +175,8 @@ impl Acceptor {
             }
             Ok(_) => refusal::of_clear_text(first[0], self.side).map_or(Ok(()), Err)?,
         }
+        // Never closed.
+        let _slot = self.slots.acquire().await;
         let acceptor = TlsAcceptor::from(self.settings.current());
         // The settings are large on the stack of whoever waits; a handshake can afford the allocation.
         let accepted = Box::pin(acceptor.accept(BufReader::with_capacity(READ_BYTES, stream))).await;

@@ -4,7 +4,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+/// Bytes that large compressed messages may become together before their records are let in. One larger than this goes alone.
+pub const INFLATING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Counts what is in process.
 #[derive(Debug)]
@@ -14,6 +17,7 @@ pub struct Window {
     records: AtomicUsize,
     bytes: AtomicUsize,
     freed: Notify,
+    inflating: Semaphore,
 }
 
 impl Window {
@@ -26,7 +30,15 @@ impl Window {
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             freed: Notify::new(),
+            inflating: Semaphore::new(INFLATING_BYTES_MAX),
         }
+    }
+
+    /// Room for a message that will have `bytes` when it is inflated, for as long as it is held. A few kilobytes become
+    /// megabytes, which every connection would hold while it waits to be let in.
+    pub async fn room_to_inflate(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        // Never closed, so there always is some in the end.
+        self.inflating.acquire_many(bytes.min(INFLATING_BYTES_MAX) as u32).await.ok()
     }
 
     /// Lets one record of `bytes` in, waiting until there is room.
@@ -115,6 +127,17 @@ mod tests {
         assert!(window.try_enter(40));
         assert!(!window.try_enter(0), "records");
         assert_eq!((window.records(), window.bytes()), (2, 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_inflates_waits_for_its_turn_and_the_largest_goes_alone() {
+        let window = Window::new(1, 1);
+        let soon = Duration::from_secs(1);
+        let first = window.room_to_inflate(INFLATING_BYTES_MAX - 1).await;
+        let second = window.room_to_inflate(1).await;
+        assert!(tokio::time::timeout(soon, window.room_to_inflate(1)).await.is_err(), "there is no more");
+        drop((first, second));
+        assert!(tokio::time::timeout(soon, window.room_to_inflate(usize::MAX)).await.is_ok(), "alone");
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,10 +41,12 @@ fn is_name(text: &str) -> bool {
 
 /// `Task timed out after 3.00 seconds`, which some runtimes report without a type.
 fn timeout(message: &str) -> Option<&str> {
-    let text = &message[message.find("Task timed out after ")?..];
-    let end = text.find(" seconds")? + " seconds".len();
-    let number = &text["Task timed out after ".len()..end - " seconds".len()];
-    number.parse::<f64>().is_ok().then_some(&text[..end])
+    const BEFORE: &str = "Task timed out after ";
+    const BEHIND: &str = " seconds";
+    let text = &message[message.find(BEFORE)?..];
+    let number = text[BEFORE.len()..].split(' ').next().filter(|number| number.len() <= NUMBER_BYTES_MAX)?;
+    let end = BEFORE.len() + number.len();
+    (number.parse::<f64>().is_ok() && text[end..].starts_with(BEHIND)).then(|| &text[..end + BEHIND.len()])
 }
 
 /// Types that Lambda and its runtimes give to failures around the function.
@@ -60,6 +62,7 @@ const RUNTIME: [&str; 7] = [
 const KIND_CHARS_MAX: usize = 20;
 const NAME_BYTES_MAX: usize = 100;
 const CHARS_MAX: usize = 512;
+const NUMBER_BYTES_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -105,5 +108,23 @@ mod tests {
         // Something in between is not a number.
         let told = words("Unhandled", br#"{"errorMessage":"Task timed out after hunter2 seconds"}"#);
         assert!(!told.contains("hunter2"), "{told}");
+    }
+
+    #[test]
+    fn whatever_stands_in_the_place_of_the_seconds() {
+        let digits = "1".repeat(10_000);
+        for number in ["", " ", "seconds", "3.00", " 3.00", &digits, "\u{1f980}"] {
+            let message = format!("Task timed out after {number} seconds");
+            for message in [&message, message.trim_end_matches(" seconds"), &message.replace("  ", " ")] {
+                let payload = serde_json::to_vec(&serde_json::json!({ "errorMessage": message })).unwrap();
+                let told = words("Unhandled", &payload);
+                assert!(told.len() < 200, "{} bytes", told.len());
+                assert_eq!(
+                    told.ends_with("after 3.00 seconds"),
+                    message.ends_with("after 3.00 seconds"),
+                    "{message}"
+                );
+            }
+        }
     }
 }

@@ -17,6 +17,8 @@ use super::pem::problem;
 use crate::BuildError;
 
 mod der;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod jks;
 mod pbe;
 mod pkcs12;

@@ -305,9 +305,9 @@ fn merged(endpoints: impl Iterator<Item = EndpointStats>) -> Vec<EndpointStats> 
     by_name.into_values().collect()
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod sample;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use sample::sample_view;

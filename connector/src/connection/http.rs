@@ -39,6 +39,8 @@ use crate::{
 
 mod answer;
 mod body;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod record;
 
 /// Connections at once, over all ports; more are closed as they come.

@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::Cause;
-use tokio::time::timeout;
+use adapters::{Cause, Outcome};
+use tokio::time::{timeout, timeout_at};
 use tracing::warn;
 
 use self::dispatch::{Arrival, Dispatched};
@@ -30,6 +30,9 @@ mod dispatch;
 
 /// Whoever retires a lane posts the new terms next.
 const POSTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// A message that is larger than this when it is inflated needs room for it.
+const LARGE_BYTES: usize = 128 * 1024;
 
 pub(super) struct Intake {
     inflated: Vec<u8>,
@@ -69,6 +72,16 @@ impl Intake {
         if frame.kind != Kind::Compressed {
             return self.message(frame, now_unix_ms, caught_up).await;
         }
+        let bytes = frame::inflated_bytes(frame);
+        let shared = Arc::clone(&self.shared);
+        let room =
+            async { if bytes <= LARGE_BYTES { None } else { shared.window.room_to_inflate(bytes).await } };
+        let deadline = caught_up + ANSWER_WITHIN;
+        let Ok(room) = timeout_at(deadline.into(), room).await else {
+            let waited = super::now().saturating_duration_since(caught_up);
+            self.shared.metrics.ended(Ended::Error(Cause::Overloaded), waited);
+            return Err(Outcome::Retryable(Cause::Overloaded).into());
+        };
         let mut inflated = std::mem::take(&mut self.inflated);
         let taken = match frame::inflate(frame, self.terms.limits.frame_bytes_max, &mut inflated) {
             Ok(frame) => self.message(frame, now_unix_ms, caught_up).await,
@@ -76,6 +89,10 @@ impl Intake {
         };
         if inflated.capacity() <= KEEP_BYTES {
             self.inflated = inflated;
+        } else {
+            drop((inflated, room));
+            // It took milliseconds, and there may be many in a row: others have their turn.
+            tokio::task::yield_now().await;
         }
         taken
     }

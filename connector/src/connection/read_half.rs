@@ -39,6 +39,9 @@ const LARGE_FRAME_BYTES: usize = 128 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 
+/// The first read of a connection, which has memory of its own all the time that it waits: many only say that they are there.
+const FIRST_READ_BYTES: usize = 512;
+
 pub(super) struct ReadHalf<R> {
     reader: R,
     buffer: BytesMut,
@@ -73,7 +76,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         Self {
             reader,
             buffer: BytesMut::new(),
-            read_bytes: terms.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
+            read_bytes: terms.limits.read_bytes.unwrap_or(FIRST_READ_BYTES),
             caught_up: start,
             read_at: start,
             held_back_until: start,
@@ -102,6 +105,8 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
                 let bytes = frame_bytes.min(ASSEMBLING_BYTES_MAX) as u32;
                 room = tokio::select! {
                     () = closed(&mut closing) => return Ok(()),
+                    // Others may have promised much, and send nothing.
+                    () = tokio::time::sleep(FRAME_WITHIN) => return Err(ConnectionError::Stalled),
                     room = shared.assembling.acquire_many(bytes) => room.ok(),
                 };
             }
@@ -170,9 +175,11 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     fn adapt_read_bytes(&mut self, read: usize) {
         if self.intake.terms().limits.read_bytes.is_none() {
             self.read_bytes = match read {
-                read if read >= self.read_bytes => (self.read_bytes * 2).min(READ_BYTES_MAX),
+                read if read >= self.read_bytes => {
+                    (self.read_bytes * 2).clamp(READ_BYTES_MIN, READ_BYTES_MAX)
+                }
                 read if read < self.read_bytes / 4 => (self.read_bytes / 2).max(READ_BYTES_MIN),
-                _ => self.read_bytes,
+                _ => self.read_bytes.max(READ_BYTES_MIN),
             };
         }
     }

@@ -44,6 +44,8 @@ pub(super) struct Shipper {
 #[derive(Debug, Default)]
 pub(super) struct ShipperReport {
     pub(super) latencies: Latencies,
+    /// The longest that a message waited for an answer of any kind, or for the end of its connection.
+    pub(super) unanswered_max_us: u64,
     pub(super) ledger_write_failures: u64,
 }
 
@@ -138,6 +140,10 @@ impl Shipper {
         self.out.clear();
         self.written = 0;
         let source = &self.source;
+        if let Some(oldest) = self.ring.front() {
+            let waited_us = source.now_us() - oldest.shipped_us;
+            self.report.unanswered_max_us = self.report.unanswered_max_us.max(waited_us);
+        }
         self.ring.retain(|sent| !sent.stale);
         source.totals.reshipped.fetch_add(self.ring.len() as u64, Relaxed);
         let in_flight = self.ring.drain(..).map(|sent| sent.record);
@@ -261,6 +267,7 @@ impl Shipper {
                 break;
             };
             self.source.totals.answers[usize::from(code)].fetch_add(1, Relaxed);
+            self.report.unanswered_max_us = self.report.unanswered_max_us.max(now_us - shipped_us);
             if stale {
                 continue;
             }

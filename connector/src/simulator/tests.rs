@@ -62,6 +62,7 @@ async fn everything_acknowledged_balances() {
     let connections: HashSet<usize> = stand_in.seen().iter().map(|seen| seen.connection).collect();
     assert_eq!(connections.len(), 4, "two nodes with two connections each");
     assert!(summary.latency_p50 <= summary.latency_p99 && summary.latency_p99 <= summary.latency_max);
+    assert_eq!(summary.unanswered_max, summary.latency_max);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,6 +159,7 @@ async fn silence_for_ten_seconds_costs_the_connection() {
     assert_eq!(summary.timeouts, 4, "{summary}");
     let elapsed = summary.elapsed.as_secs_f64();
     assert!((10.0..11.0).contains(&elapsed), "{elapsed}");
+    assert!(summary.unanswered_max.as_secs() == 10 && summary.latency_max.as_secs() < 1, "{summary}");
     assert_eq!((summary.reshipped, account.lost), (64, 0), "four rings of 16");
 }
 

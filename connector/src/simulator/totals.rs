@@ -140,6 +140,9 @@ pub struct Summary {
     /// The longest.
     #[serde(rename = "latency_max_ms", serialize_with = "milliseconds")]
     pub latency_max: Duration,
+    /// The longest that a message waited for an answer of any kind, or for the end of its connection.
+    #[serde(rename = "unanswered_max_ms", serialize_with = "milliseconds")]
+    pub unanswered_max: Duration,
 }
 
 impl Summary {
@@ -177,6 +180,7 @@ impl Summary {
             latency_p50: latencies.quantile(0.5),
             latency_p99: latencies.quantile(0.99),
             latency_max: latencies.max(),
+            unanswered_max: Duration::ZERO,
         }
     }
 
@@ -220,10 +224,11 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "latency      p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            "latency      p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms; no answer of any kind took longer than {:.1} ms",
             ms(self.latency_p50),
             ms(self.latency_p99),
-            ms(self.latency_max)
+            ms(self.latency_max),
+            ms(self.unanswered_max)
         )?;
         writeln!(f, "retried      {}", codes(&self.retried))?;
         writeln!(

@@ -140,6 +140,17 @@ async fn a_client_that_stops_in_the_handshake_is_given_up() {
 }
 
 #[tokio::test]
+async fn handshakes_beyond_the_limit_wait_for_their_turn() {
+    let peer = Peer::new(|_| {}).await;
+    let all = peer.acceptor.slots.acquire_many(HANDSHAKES_MAX as u32).await.unwrap();
+    let mut handshake = std::pin::pin!(peer.handshake(|_| vec![&TLS13]));
+    let waits = timeout(Duration::from_millis(300), handshake.as_mut()).await;
+    assert!(waits.is_err(), "it did not wait");
+    drop(all);
+    assert!(handshake.await, "its turn came");
+}
+
+#[tokio::test]
 async fn a_key_of_another_certificate_is_named() {
     let folder = tempfile::tempdir().unwrap();
     chain(folder.path(), "localhost");

@@ -132,6 +132,15 @@ pub fn inflate<'a>(
     }
 }
 
+/// How many bytes `frame` has when it is inflated, as it says itself; none when it is not compressed.
+pub fn inflated_bytes(frame: Frame<'_>) -> usize {
+    if frame.kind != Kind::Compressed {
+        return 0;
+    }
+    let announced = split_compressed(frame.body()).map_or(0, |(announced, _)| announced);
+    usize::try_from(announced).unwrap_or(usize::MAX)
+}
+
 /// Splits the body of a compressed frame into the announced size of the frame within and the zlib stream.
 pub fn split_compressed(body: &[u8]) -> Result<(u64, &[u8]), MessageError> {
     let (announced, stream) =

@@ -6,7 +6,7 @@ use adapters::{Cause, Outcome};
 use esp_connector::connection::ASSEMBLING_BYTES_MAX;
 use tokio::{io::AsyncReadExt, time::Instant};
 
-use crate::harness::{Scripted, Setup, n_of, pause, record, record_in};
+use crate::harness::{Scripted, Setup, compressed, large_record, n_of, pause, record, record_in};
 
 #[tokio::test(start_paused = true)]
 async fn acks_come_in_request_order_while_requests_finish_in_another() {
@@ -206,4 +206,35 @@ async fn a_large_message_waits_for_leave_and_small_ones_do_not() {
     drop(others);
     let sent = tokio::time::timeout(Duration::from_secs(60), peer.send(&vec![0; 2 << 20])).await;
     assert!(sent.is_ok(), "read once there is room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_promises_a_large_message_does_not_wait_for_ever_for_others_that_did() {
+    let target = Scripted::new(1, |_, _| async { Outcome::Delivered });
+    let mut peer = Setup::to([target]).start();
+    let shared = std::sync::Arc::clone(&peer.shared);
+    let _others = shared.assembling.acquire_many(ASSEMBLING_BYTES_MAX as u32).await.unwrap();
+    peer.send(&[2, 3, 0, 0, 0, 128, 0, 0]).await;
+    let start = Instant::now();
+    assert_eq!(peer.stream.read(&mut [0]).await.unwrap(), 0, "it was closed");
+    assert!(start.elapsed() < Duration::from_secs(31), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_bytes_that_become_many_wait_for_room_and_are_refused_for_now_without() {
+    let target = Scripted::new(1, |_, _| async { Outcome::Delivered });
+    let mut peer = Setup::to([target]).start();
+    let shared = std::sync::Arc::clone(&peer.shared);
+    let others = shared.window.room_to_inflate(usize::MAX).await;
+    let large = compressed(&large_record(1, 8 << 20));
+    assert!(large.len() < 64 * 1024, "{} bytes", large.len());
+    let start = Instant::now();
+    peer.send(&large).await;
+    assert_eq!(peer.ack().await, 18);
+    assert!((7..9).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    peer.send(&compressed(&record(2, 2))).await;
+    assert_eq!(peer.ack().await, 0, "small ones need none");
+    drop(others);
+    peer.send(&large).await;
+    assert_eq!(peer.ack().await, 0);
 }

@@ -1,7 +1,6 @@
 //! Records that no retry can help, and where they go.
 
 use std::{
-    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -15,11 +14,10 @@ use esp_connector::{
     config::{DeadLetter, DurableMember, Format, JsonRules, NanPolicy, Routing},
     simulator::particle::Particle,
 };
-use flate2::{Compression, write::ZlibEncoder};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::harness::{Peer, Scripted, Setup, n_of, numbered, pause, record, version_holding};
+use crate::harness::{Peer, Scripted, Setup, compressed, n_of, numbered, pause, record, version_holding};
 
 /// Refuses every record whose `n` is odd.
 fn refusing_odd() -> Arc<Scripted> {
@@ -307,12 +305,7 @@ async fn a_compressed_message_is_kept_as_it_was_before() {
     let letters = taking();
     let mut peer = two([refusing_odd(), letters.clone()]).start();
     let plain = record(1, 1);
-    let announced = (plain.len() as u64).to_be_bytes().to_vec();
-    let mut zlib = ZlibEncoder::new(announced, Compression::fast());
-    zlib.write_all(&plain).unwrap();
-    let body = zlib.finish().unwrap();
-    peer.send(&(0x0204_0000_0000_0000 | body.len() as u64).to_be_bytes()).await;
-    peer.send(&body).await;
+    peer.send(&compressed(&plain)).await;
     assert_eq!(peer.ack().await, 0);
     assert_eq!(frame_of(&entries(&letters)[0]), plain);
 }

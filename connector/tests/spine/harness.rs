@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
+    io::Write as _,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex,
@@ -31,6 +32,7 @@ use esp_connector::{
         info::NodeFacts,
     },
 };
+use flate2::{Compression, write::ZlibEncoder};
 use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -489,6 +491,15 @@ pub fn large_record(key: u8, bytes: usize) -> Vec<u8> {
     message.bin(b"text", &Particle::String(&vec![b'x'; bytes]));
     message.finish();
     out
+}
+
+/// The same message as XDR sends it with `enable-compression`.
+pub fn compressed(message: &[u8]) -> Vec<u8> {
+    let announced = (message.len() as u64).to_be_bytes().to_vec();
+    let mut zlib = ZlibEncoder::new(announced, Compression::fast());
+    zlib.write_all(message).unwrap();
+    let body = zlib.finish().unwrap();
+    [(0x0204_0000_0000_0000 | body.len() as u64).to_be_bytes().to_vec(), body].concat()
 }
 
 /// The value of bin `n` in a body.

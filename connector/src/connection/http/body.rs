@@ -58,15 +58,6 @@ pub(super) fn frame<'a>(
     }
 }
 
-/// How many bytes `frame` has when it is inflated, as it says itself.
-pub(super) fn inflated_bytes(frame: Frame<'_>) -> usize {
-    if frame.kind != Kind::Compressed {
-        return 0;
-    }
-    let announced = frame::split_compressed(frame.body()).map_or(0, |(announced, _)| announced);
-    usize::try_from(announced).unwrap_or(usize::MAX)
-}
-
 /// How many bytes the gzip stream in `body` holds, as its end says.
 pub(super) fn gzip_bytes(body: &[u8]) -> Result<usize, Problem> {
     let end = body.last_chunk::<4>().ok_or(Problem::Gzip)?;
@@ -113,7 +104,7 @@ mod tests {
         let compressed = framed(4, &[0, 0, 0, 0, 0, 0, 1, 2, 9]);
         let mut scratch = Vec::new();
         let found = frame(&compressed, MAX, &mut scratch).expect("compressed ones are taken too");
-        assert_eq!((found.kind, inflated_bytes(found)), (Kind::Compressed, 258));
+        assert_eq!((found.kind, frame::inflated_bytes(found)), (Kind::Compressed, 258));
     }
 
     #[test]
@@ -155,7 +146,7 @@ mod tests {
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(frame) = frame(&bytes, MAX, &mut Vec::new()) {
-                let _ = inflated_bytes(frame);
+                let _ = frame::inflated_bytes(frame);
             }
             let _ = gunzip(&bytes);
         }

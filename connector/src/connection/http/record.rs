@@ -28,7 +28,7 @@ use crate::{
     replies::{Answer, Next, Replies},
     wire::{
         ack,
-        frame::{Frame, HEADER_BYTES},
+        frame::{self, Frame, HEADER_BYTES},
     },
 };
 
@@ -145,7 +145,7 @@ impl Exchange {
         let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let taken = timeout_at(room_until.into(), async {
             // What a compressed message becomes takes room as well.
-            let _room = self.room(body::inflated_bytes(frame)).await;
+            let _room = self.room(frame::inflated_bytes(frame)).await;
             intake.take(frame, now_unix_ms, arrived).await
         });
         match taken.await {

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs every fuzz target, one after the other, for so many seconds each, beside whatever else the machine does.
+#
+#     tests/chaos/fuzz.sh SECONDS [TARGET …]
+#
+# Needs a nightly toolchain and cargo-fuzz. Goes on from connector/fuzz/corpus, where what it finds is kept. Prints a row for each
+# target; exit code 1 when one found something, which is then in connector/fuzz/artifacts.
+set -euo pipefail
+cd "$(dirname "$0")/../../connector"
+export CARGO_TERM_COLOR=never
+seconds="${1:?how many seconds each target runs}"
+shift
+renice -n 19 -p "$$" >/dev/null
+python3 fuzz/seed.py
+cargo +nightly fuzz build
+[ "$#" -gt 0 ] || mapfile -t targets < <(cargo +nightly fuzz list)
+[ "$#" -eq 0 ] || targets=("$@")
+mkdir -p ../target/chaos
+found=0
+echo "| target | seconds | executions | corpus | found |"
+echo "| --- | --- | --- | --- | --- |"
+for target in "${targets[@]}"; do
+    log="../target/chaos/fuzz-$target.txt"
+    what=nothing
+    # A single input may take five seconds: what templates may take is bounded far below.
+    cargo +nightly fuzz run "$target" -- -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=2048 -timeout=5 \
+        -print_final_stats=1 >"$log" 2>&1 || { what="see $log"; found=1; }
+    stat() { sed -n "s/^stat::$1: *//p" "$log" | tail -n 1; }
+    kept=$(find "fuzz/corpus/$target" -type f | wc -l)
+    ran=$(sed -n 's/^Done [0-9]* runs in \([0-9]*\) second.*/\1/p' "$log" | tail -n 1)
+    echo "| $target | ${ran:-?} | $(stat number_of_executed_units) | $kept | $what |"
+done
+exit "$found"
