@@ -385,6 +385,7 @@ pub mod request;
 pub mod tls;
 pub mod token;
 pub mod webhook;
+pub mod world;
 
 mod authorize;
 mod bulk;

@@ -126,6 +126,7 @@ impl Http {
             }
         };
         let ended = tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
             () = unused => return,
             () = closed(&mut posted) => {

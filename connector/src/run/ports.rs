@@ -5,8 +5,8 @@
 
 use std::{mem, net::SocketAddr, sync::Arc, time::Duration};
 
+use adapters::world;
 use tokio::{
-    net::TcpListener,
     sync::watch,
     task::{AbortHandle, JoinError, JoinSet},
 };
@@ -76,7 +76,7 @@ struct Planned {
     configured: Option<(String, u16)>,
     secured: bool,
     /// `None` where the port is open.
-    new: Option<TcpListener>,
+    new: Option<world::Listener>,
 }
 
 impl Plan {
@@ -219,6 +219,7 @@ impl Ports {
     pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
         while let Some(Ok(())) = self.watching.try_join_next() {}
         tokio::select! {
+            biased;
             Some(ended) = self.xdr_tasks.join_next() => ended,
             Some(_) = self.manage_tasks.join_next() => Ok(()),
             else => std::future::pending().await,
@@ -291,7 +292,7 @@ fn follow<T>(
     changes: &mut changes::Ports,
     terms: impl Fn(SocketAddr, bool) -> T,
     close: impl Fn(&mut T),
-    mut start: impl FnMut(TcpListener, watch::Receiver<T>, SocketAddr, bool),
+    mut start: impl FnMut(world::Listener, watch::Receiver<T>, SocketAddr, bool),
 ) {
     let mut before = mem::take(ports);
     for Planned { configured, secured, new } in plan {
