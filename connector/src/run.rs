@@ -9,7 +9,7 @@ use std::{
 
 use adapters::{BuildError, SharedTarget, tls::RELOAD_INTERVAL, world};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::Semaphore,
     task::{AbortHandle, JoinError},
     time::Instant,
 };
@@ -35,6 +35,7 @@ use crate::{
     route::{RouteError, Router},
     service_manager::ServiceManager,
     tls::{Acceptor, Side},
+    watch,
     window::Window,
 };
 

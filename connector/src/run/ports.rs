@@ -6,10 +6,7 @@
 use std::{mem, net::SocketAddr, sync::Arc, time::Duration};
 
 use adapters::world;
-use tokio::{
-    sync::watch,
-    task::{AbortHandle, JoinError, JoinSet},
-};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tracing::info;
 
 use super::RunError;
@@ -21,6 +18,7 @@ use crate::{
     recorder::Recorder,
     reload::changes,
     tls::{Acceptor, Side},
+    watch,
 };
 
 /// All open ports.

@@ -25,6 +25,7 @@ use esp_connector::{
     route::Router,
     simulator::encode::{Change, Head, Message},
     simulator::particle::Particle,
+    watch,
     window::Window,
     wire::{
         ack::{Reaction, reaction},
@@ -34,7 +35,6 @@ use esp_connector::{
 use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    sync::watch,
     task::{JoinHandle, JoinSet},
     time::Instant,
 };

@@ -55,7 +55,7 @@ pub enum Fault {
     /// The connector ends and is started again.
     CrashConnector(Crash, Duration),
     /// The same, in the middle of its so many-th call of the network.
-    CrashInCall(u64, Crash, Duration),
+    CrashInCall(u64, Crash),
     /// SIGTERM, and a new start.
     RestartConnector(Duration),
     /// The configuration is read again with other settings.
@@ -136,6 +136,7 @@ impl Scenario {
         let nodes: Vec<Habits> = (0..random.usize(1..=3)).map(|_| habits(random)).collect();
         let promises =
             Promises { destinations, ordering, http2_patience: http2.then_some(Duration::from_millis(300)) };
+        let (until_ms, writes) = (FAULTS_UNTIL.as_millis() as u64, random.u64(20..400));
         let receivers = endpoints.iter().sum();
         let faults = faults(random, nodes.len(), receivers, destinations);
         Self {
@@ -147,8 +148,8 @@ impl Scenario {
             mood: mood(random),
             source_link: link(random),
             receiver_link: link(random),
-            write_pause_ms: *pick(random, &[5, 50, 200]),
-            writes: random.usize(20..400),
+            write_pause_ms: *pick(random, &[5, 50, 2 * until_ms / writes, 2 * until_ms / writes]),
+            writes: writes as usize,
             connections_max,
             nodes,
             faults,
@@ -258,7 +259,7 @@ fn fault(random: &mut Rng, nodes: usize, receivers: usize, destinations: usize) 
         }
         9 | 10 => Fault::CrashReceiver(receiver, how, long),
         11 => Fault::CrashConnector(how, short),
-        12 => Fault::CrashInCall(random.u64(1..400), how, short),
+        12 => Fault::CrashInCall(random.u64(1..400), how),
         13 => Fault::RestartConnector(short),
         14 => Fault::ShiftClock(*pick(random, &[-86_400_000, -2_000, 5_000, 3_600_000])),
         _ => Fault::Reload(match random.u8(..7) {

@@ -97,7 +97,8 @@ struct Stage {
     /// What is to be done, by time and number.
     due: BTreeMap<(Instant, u64), Step>,
     next_step: u64,
-    reloaded: bool,
+    /// The configuration that was taken last.
+    running: String,
 }
 
 enum Step {
@@ -113,7 +114,7 @@ impl Stage {
         let ledger =
             Ledger::new(scenario.records, scenario.promises.clone(), events.clone(), network.clone());
         let path = folder.path().join("connector.yml");
-        fs::write(&path, scenario.config.to_string()).unwrap_or_else(|error| panic!("{error}"));
+        let running = scenario.config.to_string();
         Self {
             seed,
             scenario,
@@ -127,7 +128,7 @@ impl Stage {
             disturbed_until: Arc::new(Mutex::new(Instant::now())),
             due: BTreeMap::new(),
             next_step: 0,
-            reloaded: false,
+            running,
         }
     }
 
@@ -270,6 +271,7 @@ impl Stage {
     }
 
     fn start_connector(&mut self) {
+        fs::write(&self.path, &self.running).unwrap_or_else(|error| panic!("{error}"));
         let process = Process::start(self.path.clone(), self.events.clone(), self.network.clone());
         self.connector = Some(process);
     }
@@ -363,7 +365,7 @@ impl Stage {
                 self.disturb(Duration::ZERO);
                 self.later(time, Step::StartConnector);
             }
-            Fault::CrashInCall(calls, how, _) => self.network.crash_connector_after(calls, how),
+            Fault::CrashInCall(calls, how) => self.network.crash_connector_after(calls, how),
             Fault::RestartConnector(time) => {
                 if let Some(connector) = self.connector.take() {
                     self.network.crash_no_more();
@@ -374,14 +376,13 @@ impl Stage {
                 self.later(time, Step::StartConnector);
             }
             Fault::Reload(reload) => {
-                self.reloaded = true;
+                let text = Scenario::changed(&self.scenario.config, reload);
+                let is_good = !matches!(reload, Reload::Nonsense);
                 if let Some(connector) = &self.connector {
-                    let text = Scenario::changed(&self.scenario.config, reload);
-                    connector.reload(&text, !matches!(reload, Reload::Nonsense));
+                    connector.reload(&text, is_good);
                 }
-                if matches!(reload, Reload::Nonsense) {
-                    // Who starts it now would not be glad of it.
-                    tokio::task::yield_now().await;
+                if is_good {
+                    self.running = text;
                 }
             }
             Fault::ShiftClock(ms) => self.network.shift_clock(ms),

@@ -1,7 +1,7 @@
 //! The seeds that are run.
 
 use std::{
-    env,
+    env, panic,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -34,16 +34,20 @@ fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
     }
     let (first, count) = (number("CHAOS_FIRST").unwrap_or(1), number("CHAOS_SEEDS").unwrap_or(SEEDS));
     let (next, begun) = (AtomicU64::new(first), Instant::now());
-    let all = Mutex::new((0, 0, 0, Vec::new()));
+    let (all, panics) = (Mutex::new((0, 0, 0, Vec::new())), AtomicU64::new(0));
     thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..number("CHAOS_THREADS").unwrap_or(thread::available_parallelism().map_or(1, usize::from) as u64) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
                     if seed >= first + count {
                         return;
                     }
-                    let outcome = simulation::run(seed, false);
+                    let Ok(outcome) = panic::catch_unwind(|| simulation::run(seed, false)) else {
+                        println!("seed {seed} panicked");
+                        panics.fetch_add(1, Relaxed);
+                        continue;
+                    };
                     let mut all = all.lock().unwrap();
                     all.0 += outcome.totals.acks;
                     all.1 += outcome.virtual_time.as_secs();
@@ -63,6 +67,7 @@ fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
         println!("seed {seed}: {}", outcome.violation.as_ref().unwrap().0);
     }
     println!("{} of them bad", bad.len());
+    assert_eq!(panics.into_inner(), 0, "panics");
     if let Some((seed, outcome)) = bad.first() {
         assert_good(*seed, outcome);
     }
