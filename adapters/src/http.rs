@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use ::http::Uri;
@@ -23,7 +23,7 @@ use crate::{
     retry_after,
     status::{Lists, StatusTable},
     tls::{self, RELOAD_INTERVAL, Reloading},
-    url,
+    url, world,
 };
 
 pub use self::config::{Answers, Compression, Config, HeaderValue, HealthCheck, Protocol, Tls};
@@ -174,7 +174,7 @@ impl Http {
             };
             return items.report(answer, records);
         }
-        let retry_after = retry_after::parse(&answer.headers, SystemTime::now());
+        let retry_after = retry_after::parse(&answer.headers, world::now());
         let mut report = self.statuses.report_on(code, retry_after, success);
         // An answer that broke off confirms nothing: the part missing may have told of a failure.
         if !answer.whole && matches!(report.class, Class::Done | Class::Record) {

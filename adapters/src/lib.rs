@@ -387,6 +387,7 @@ pub mod request;
 pub mod tls;
 pub mod token;
 pub mod webhook;
+pub mod world;
 
 mod authorize;
 mod bulk;

@@ -5,17 +5,17 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
+use adapters::world::{Listener, Stream};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use crate::tls::Acceptor;
+use crate::{tls::Acceptor, watch};
 
 mod json;
 mod prometheus;
@@ -79,11 +79,12 @@ impl Office {
     }
 
     /// Answers on one port until its door closes, and then a moment longer for requests under way.
-    pub async fn accept(self: Arc<Self>, listener: TcpListener, mut door: watch::Receiver<Door>) {
+    pub async fn accept(self: Arc<Self>, listener: Listener, mut door: watch::Receiver<Door>) {
         let limits = self.limits;
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
+                biased;
                 () = closed(&mut door) => break,
                 Some(_) = connections.join_next() => {}
                 (stream, peer, slot) = next(&listener, &self.slots) => {
@@ -111,9 +112,9 @@ async fn closed(door: &mut watch::Receiver<Door>) {
 
 /// The next connection, once there is a slot for it. May be dropped at any await.
 async fn next(
-    listener: &TcpListener,
+    listener: &Listener,
     slots: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+) -> (Stream, SocketAddr, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed, so there is always a permit in the end.
     let slot = slots.clone().acquire_owned().await.ok();
     loop {
@@ -131,13 +132,14 @@ async fn next(
 async fn tls_connection(
     limits: Limits,
     tls: Arc<Acceptor>,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     slot: Option<OwnedSemaphorePermit>,
     views: watch::Receiver<Arc<View>>,
     mut door: watch::Receiver<Door>,
 ) {
     let stream = tokio::select! {
+        biased;
         () = closed(&mut door) => return,
         stream = tls.accept(stream, peer) => stream,
     };
@@ -166,6 +168,7 @@ async fn connection(
     tokio::pin!(connection);
     let ended = timeout(limits.connection, async {
         tokio::select! {
+            biased;
             ended = connection.as_mut() => return ended,
             () = closed(&mut door) => connection.as_mut().graceful_shutdown(),
         }

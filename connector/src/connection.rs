@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Semaphore, watch},
+    sync::Semaphore,
 };
 use tracing::{debug, info, warn};
 
@@ -24,6 +24,7 @@ use crate::{
     replies::Replies,
     route::PortRoutes,
     tls::Acceptor,
+    watch,
     window::Window,
     wire::{frame::FrameError, info::NodeFacts},
 };

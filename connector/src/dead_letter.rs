@@ -6,10 +6,10 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
-use adapters::{Cause, Outcome};
+use adapters::{Cause, Outcome, world};
 use futures_util::FutureExt as _;
 use tracing::{error, warn};
 
@@ -176,7 +176,7 @@ impl DeadLetters {
             return true;
         };
         let letter = Letter { why, unwritten, attempts: job.attempts, record: &job.record, original };
-        let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let now_unix_ms = world::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let piece = letter.to_json(now_unix_ms).into();
         if let Some(suppressed) = self.sent_log.allow(now()) {
             warn!(

@@ -395,6 +395,7 @@ impl Lane {
                 }
             };
             tokio::select! {
+                biased;
                 () = wait => {}
                 () = self.sooner.notified() => {}
                 _ = tick.tick() => {}

@@ -44,6 +44,7 @@ pub mod simulator;
 mod template;
 pub mod tls;
 pub mod transform;
+pub mod watch;
 pub mod window;
 pub mod wire;
 

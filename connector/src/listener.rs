@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use adapters::world::{self, Stream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     io,
-    net::{TcpListener, TcpStream, lookup_host},
+    net::{TcpListener, lookup_host},
     task::JoinSet,
 };
 use tracing::warn;
@@ -49,7 +50,7 @@ pub struct Listener {
     /// Address and port as they are configured, where they are.
     pub configured: Option<(String, u16)>,
     /// Accepts connections.
-    pub socket: TcpListener,
+    pub socket: world::Listener,
     /// Makes TLS of them; clear text without.
     pub tls: Option<Arc<Acceptor>>,
 }
@@ -64,7 +65,7 @@ impl Listener {
 /// In clear text.
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Self {
-        Self { configured: None, socket, tls: None }
+        Self { configured: None, socket: socket.into(), tls: None }
     }
 }
 
@@ -90,14 +91,17 @@ pub async fn bind(
     Ok(listeners)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr) -> io::Result<world::Listener> {
+    if let Some(simulated) = world::bind_simulated(address) {
+        return simulated;
+    }
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted connector must get its port back at once; XDR reconnects within seconds.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(TcpListener::from_std(socket.into())?.into())
 }
 
 /// What every accepted connection starts from.
@@ -114,13 +118,15 @@ pub struct Reception {
 }
 
 /// Accepts connections until the port closes, then waits for those that are open.
-pub async fn accept(listener: TcpListener, reception: Reception) {
+pub async fn accept(listener: world::Listener, reception: Reception) {
     let port = listener.local_addr().map_or(0, |address| address.port());
     let mut posted = reception.posted.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
             () = closed(&mut posted) => break,
+            Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => start(&mut connections, stream, peer, &reception),
                 Err(error) => {
@@ -128,14 +134,13 @@ pub async fn accept(listener: TcpListener, reception: Reception) {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
         }
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-fn start(connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, reception: &Reception) {
+fn start(connections: &mut JoinSet<()>, stream: Stream, peer: SocketAddr, reception: &Reception) {
     let Ok(local) = tune(&stream) else { return };
     if let Some(http) = &reception.http {
         return start_http(connections, stream, peer, reception, http);
@@ -145,12 +150,21 @@ fn start(connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, rec
     let (mut posted, shared) = (reception.posted.clone(), Arc::clone(&reception.shared));
     let acceptor = posted.borrow().tls.clone();
     let Some(acceptor) = acceptor else {
-        let (reader, writer) = stream.into_split();
-        connections.spawn(connection::serve(reader, writer, ends, tap, posted, shared));
+        match stream {
+            Stream::Tcp(tcp) => {
+                let (reader, writer) = tcp.into_split();
+                connections.spawn(connection::serve(reader, writer, ends, tap, posted, shared));
+            }
+            Stream::Simulated(pipe) => {
+                let (reader, writer) = io::split(pipe);
+                connections.spawn(connection::serve(reader, writer, ends, tap, posted, shared));
+            }
+        }
         return;
     };
     connections.spawn(async move {
         let stream = tokio::select! {
+            biased;
             () = closed(&mut posted) => return,
             stream = acceptor.accept(stream, peer) => stream,
         };
@@ -164,7 +178,7 @@ fn start(connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr, rec
 
 fn start_http(
     connections: &mut JoinSet<()>,
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     reception: &Reception,
     http: &Arc<Http>,
@@ -179,6 +193,7 @@ fn start_http(
     };
     connections.spawn(async move {
         let stream = tokio::select! {
+            biased;
             () = closed(&mut posted) => return,
             stream = acceptor.accept(stream, peer) => stream,
         };
@@ -189,7 +204,8 @@ fn start_http(
 }
 
 /// Small answers must not wait for more, and a peer that vanished must be noticed.
-fn tune(stream: &TcpStream) -> io::Result<SocketAddr> {
+fn tune(stream: &Stream) -> io::Result<SocketAddr> {
+    let Stream::Tcp(stream) = stream else { return Ok(([0, 0, 0, 0], 0).into()) };
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
     stream.local_addr()

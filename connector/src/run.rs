@@ -4,13 +4,14 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use adapters::{BuildError, SharedTarget, tls::RELOAD_INTERVAL};
+use adapters::{BuildError, SharedTarget, tls::RELOAD_INTERVAL, world};
 use tokio::{
-    sync::{Semaphore, watch},
-    task::{AbortHandle, JoinError, spawn_blocking},
+    sync::Semaphore,
+    task::{AbortHandle, JoinError},
+    time::Instant,
 };
 use tracing::{error, info, warn};
 
@@ -34,6 +35,7 @@ use crate::{
     route::{RouteError, Router},
     service_manager::ServiceManager,
     tls::{Acceptor, Side},
+    watch,
     window::Window,
 };
 
@@ -131,7 +133,7 @@ pub async fn run(
     mut options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let router = Router::new(&config, Instant::now())?;
+    let router = Router::new(&config, Instant::now().into_std())?;
     if let Some(name) = config.destinations.keys().find(|name| !targets.contains_key(*name)) {
         return Err(RouteError::UnknownDestination(name.clone()).into());
     }
@@ -154,6 +156,7 @@ pub async fn run(
             }
         };
         tokio::select! {
+            biased;
             () = &mut shutdown => break None,
             ended = running.fleet.ended() => match ended {
                 Ok(lane) => running.forget(&lane),
@@ -163,6 +166,7 @@ pub async fn run(
             Some(order) = order => {
                 let Some(source) = &mut source else { continue };
                 tokio::select! {
+                    biased;
                     () = &mut shutdown => break None,
                     // Large, and seldom there.
                     result = Box::pin(running.reload(source)) => drop(order.answer.send(result)),
@@ -262,7 +266,7 @@ impl Running {
     async fn try_reload(&mut self, source: &mut Source) -> Result<Changes, Refusal> {
         // All that can fail comes first.
         let path = source.path.clone();
-        let read = spawn_blocking(move || {
+        let read = world::blocking(move || {
             let loaded = config::load(&path)?;
             let targets = loaded.targets()?;
             let secrets = secrets(&loaded.config);
@@ -275,7 +279,7 @@ impl Running {
         };
         let mut config = loaded.config.clone();
         let needs_restart = changes::keep_what_needs_restart(&self.config, &mut config);
-        let router = self.router.followed_by(&config, Instant::now());
+        let router = self.router.followed_by(&config, Instant::now().into_std());
         let router = router.map_err(|error| wrong(error.to_string()))?;
         let plan = self.ports.plan(&config.service).await;
         let plan = plan.map_err(|error| wrong(error.to_string()))?;

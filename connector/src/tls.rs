@@ -13,12 +13,13 @@ use std::{
 use adapters::{
     BuildError,
     tls::{Built, Identity, Reloading, offer},
+    world,
 };
 use rustls::{
     ServerConfig,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use tokio::{io::BufReader, net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{io::BufReader, sync::Semaphore, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::{debug, info, warn};
 
@@ -46,7 +47,7 @@ const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 * 1024 + 64;
 
 /// A connection after its handshake.
-pub type Stream = TlsStream<BufReader<TcpStream>>;
+pub type Stream = TlsStream<BufReader<world::Stream>>;
 
 /// Who listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +154,7 @@ impl Acceptor {
     }
 
     /// The handshake. `None` when there is no connection to serve; it was told why.
-    pub async fn accept(&self, stream: TcpStream, peer: SocketAddr) -> Option<Stream> {
+    pub async fn accept(&self, stream: world::Stream, peer: SocketAddr) -> Option<Stream> {
         match timeout(self.within, self.handshake(stream)).await {
             Ok(Ok(stream)) => return stream,
             Ok(Err((refusal, words))) => self.complain(refusal, peer, &words),
@@ -165,15 +166,14 @@ impl Acceptor {
         None
     }
 
-    async fn handshake(&self, stream: TcpStream) -> Result<Option<Stream>, (Refusal, String)> {
-        let mut first = [0];
-        match stream.peek(&mut first).await {
+    async fn handshake(&self, mut stream: world::Stream) -> Result<Option<Stream>, (Refusal, String)> {
+        match stream.peek().await {
             // Came only to see that the port is open, as XDR and load balancers do.
-            Ok(0) | Err(_) => {
+            Ok(None) | Err(_) => {
                 debug!(listener = self.side.as_str(), "a connection ended before its handshake");
                 return Ok(None);
             }
-            Ok(_) => refusal::of_clear_text(first[0], self.side).map_or(Ok(()), Err)?,
+            Ok(Some(first)) => refusal::of_clear_text(first, self.side).map_or(Ok(()), Err)?,
         }
         // Never closed.
         let _slot = self.slots.acquire().await;

@@ -16,6 +16,7 @@ pub struct Window {
     bytes_max: AtomicUsize,
     records: AtomicUsize,
     bytes: AtomicUsize,
+    waiting: AtomicUsize,
     freed: Notify,
     inflating: Semaphore,
 }
@@ -29,6 +30,7 @@ impl Window {
             bytes_max: AtomicUsize::new(bytes_max),
             records: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             freed: Notify::new(),
             inflating: Semaphore::new(INFLATING_BYTES_MAX),
         }
@@ -41,15 +43,16 @@ impl Window {
         self.inflating.acquire_many(bytes.min(INFLATING_BYTES_MAX) as u32).await.ok()
     }
 
-    /// Lets one record of `bytes` in, waiting until there is room.
+    /// Lets one record of `bytes` in, waiting until there is room. May be dropped while it waits.
     pub async fn enter(&self, bytes: usize) {
         if self.try_enter(bytes) {
             return;
         }
+        let _waiting = Waiting::new(&self.waiting);
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
-            if self.try_enter(bytes) {
+            if self.admit(bytes) {
                 break;
             }
             freed.await;
@@ -58,8 +61,12 @@ impl Window {
         self.freed.notify_one();
     }
 
-    /// Lets one record in if there is room now.
+    /// Lets one record in if there is room now, and nobody waits for it: who comes often would take it all.
     pub fn try_enter(&self, bytes: usize) -> bool {
+        self.waiting.load(Ordering::Acquire) == 0 && self.admit(bytes)
+    }
+
+    fn admit(&self, bytes: usize) -> bool {
         let records_before = self.records.fetch_add(1, Ordering::AcqRel);
         let bytes_before = self.bytes.fetch_add(bytes, Ordering::AcqRel);
         let (records_max, bytes_max) = self.limits();
@@ -107,6 +114,22 @@ impl Window {
         let records = self.records() as f64 / records_max as f64;
         let bytes = self.bytes() as f64 / bytes_max as f64;
         records.max(bytes)
+    }
+}
+
+/// Counts as one who waits until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -158,5 +181,30 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(1), waiter).await.expect("woken").expect("no panic");
         }
         assert_eq!(window.records(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_gets_in_before_who_comes_later() {
+        let window = Arc::new(Window::new(1, 1_000));
+        window.enter(1).await;
+        let first = tokio::spawn({
+            let window = Arc::clone(&window);
+            async move { window.enter(1).await }
+        });
+        tokio::task::yield_now().await;
+        window.leave(1, 1);
+        assert!(!window.try_enter(1), "there is room, but not for who has not waited");
+        first.await.unwrap();
+        window.leave(1, 1);
+        assert!(window.try_enter(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_waiting_keeps_nobody_out() {
+        let window = Window::new(1, 1_000);
+        window.enter(1).await;
+        tokio::time::timeout(Duration::from_secs(1), window.enter(1)).await.unwrap_err();
+        window.leave(1, 1);
+        assert!(window.try_enter(1));
     }
 }

@@ -17,12 +17,14 @@ use std::{
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::tls::{self, Reloading};
+use crate::{
+    tls::{self, Reloading},
+    world,
+};
 
 /// Where to connect to.
 pub(crate) struct Peer {
@@ -59,13 +61,13 @@ impl Peer {
         Ok(Connected { io: Io::new(Stream::Tls(Box::new(stream))), alpn_h2 })
     }
 
-    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
-        let addresses = lookup_host((self.host.as_str(), self.port))
+    async fn tcp(&self) -> Result<world::Stream, ConnectError> {
+        let addresses = world::lookup(&self.host, self.port)
             .await
             .map_err(|error| ConnectError::of("address", format!("name lookup failed: {error}")))?;
         let mut last = ConnectError::of("address", "the name has no address".to_owned());
         for address in addresses {
-            match timeout(self.timeout, TcpStream::connect(address)).await {
+            match timeout(self.timeout, world::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => last = ConnectError::new(&format!("connect to {address} failed"), &error),
                 Err(_) => last = ConnectError::late(&connect_to(address), self.timeout),
@@ -145,8 +147,8 @@ impl Memory {
 }
 
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(world::Stream),
+    Tls(Box<TlsStream<world::Stream>>),
 }
 
 impl Io {

@@ -213,6 +213,7 @@ impl<S: Source> Cache<S> {
                 wait
             };
             tokio::select! {
+                biased;
                 // In steps: the time of day may jump, and does when a machine has slept.
                 () = sleep(wait.min(STEP)) => (),
                 () = self.wanted.notified() => (),

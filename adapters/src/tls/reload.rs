@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::Identity;
-use crate::BuildError;
+use crate::{BuildError, world};
 
 /// How often files are looked at, unless told otherwise. What changes is used after two looks.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
@@ -99,7 +99,7 @@ impl<C: Send + Sync + 'static> Reloading<C> {
             ticks.tick().await;
             let this = Arc::clone(&self);
             // A folder may be on a network, and a disk may be slow.
-            match tokio::task::spawn_blocking(move || this.look()).await {
+            match world::blocking(move || this.look()).await {
                 Ok(Ok(false)) => {}
                 Ok(Ok(true)) => {
                     let certificate = self.identity().map_or_else(|| "none".to_owned(), |it| it.to_string());

@@ -1,6 +1,6 @@
 //! From a request to its answer.
 
-use std::{collections::BTreeMap, time::Duration, time::Instant};
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Body;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     json, prometheus,
@@ -37,8 +37,8 @@ where
         (Known::Reload, _) => wrong_method(known),
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => wrong_method(known),
         (Known::About, _) => json(StatusCode::OK, &about(view)),
-        (Known::Metrics, _) => json(StatusCode::OK, &json::render(view, Instant::now())),
-        (Known::Prometheus, _) => text(prometheus::CONTENT_TYPE, prometheus::render(view, Instant::now())),
+        (Known::Metrics, _) => json(StatusCode::OK, &json::render(view, Instant::now().into_std())),
+        (Known::Prometheus, _) => text(prometheus::CONTENT_TYPE, prometheus::render(view, Instant::now().into_std())),
         (Known::Logging, _) => json(StatusCode::OK, &json!({ "levels": view.logs.levels() })),
         (Known::Alive, _) => json(StatusCode::OK, &json!({ "alive": true })),
         (Known::Ready, _) => match view.readiness() {

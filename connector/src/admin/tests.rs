@@ -42,7 +42,7 @@ impl Admin {
                 shutdown.await;
                 door.send_modify(|door| door.closing = true);
             };
-            tokio::join!(office.accept(listener, standing), close);
+            tokio::join!(office.accept(listener.into(), standing), close);
             drop(views);
         });
         Self { address, view, stop, serving }

@@ -61,6 +61,7 @@ impl<W: AsyncWrite + Unpin> AckHalf<W> {
                         timer.as_mut().reset(until.into());
                     }
                     tokio::select! {
+                        biased;
                         () = replies.changed() => {}
                         () = timer.as_mut() => {}
                     }

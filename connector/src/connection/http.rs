@@ -24,7 +24,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Semaphore, watch},
+    sync::Semaphore,
     time::sleep,
 };
 use tracing::{debug, warn};
@@ -35,6 +35,7 @@ use crate::{
     config,
     logging::Limited,
     recorder::Recorder,
+    watch,
 };
 
 mod answer;
@@ -128,6 +129,7 @@ impl Http {
             }
         };
         let ended = tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
             () = unused => return,
             () = closed(&mut posted) => {

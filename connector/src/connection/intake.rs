@@ -122,15 +122,18 @@ impl Intake {
             let terms = Arc::clone(&self.terms);
             let notification = &mut decoded.notification;
             let delivery = match terms.routes.route(notification.namespace, notification.set) {
-                Route::Skip => {
-                    self.skip(deadline).await;
-                    break;
-                }
-                Route::To(delivery) => delivery,
+                Route::Skip => None,
+                Route::To(delivery) => Some(delivery),
             };
-            let mut names = std::mem::take(&mut self.names);
-            let dispatched = self.dispatch(notification, arrival, &mut names, delivery).await;
-            self.names = names;
+            let dispatched = match delivery {
+                None => self.skip(arrival).await,
+                Some(delivery) => {
+                    let mut names = std::mem::take(&mut self.names);
+                    let dispatched = self.dispatch(notification, arrival, &mut names, delivery).await;
+                    self.names = names;
+                    dispatched
+                }
+            };
             match dispatched {
                 Dispatched::Done => {}
                 Dispatched::Late => {
@@ -141,6 +144,10 @@ impl Intake {
                     self.take_up();
                     // Its bins may have been dropped or renamed already.
                     next = message::decode(body, now_unix_ms).ok();
+                }
+                Dispatched::Refused => {
+                    self.shared.metrics.ended(Ended::Error(Cause::Overloaded), Duration::ZERO);
+                    return Err(ResultCode::DeviceOverload);
                 }
             }
         }

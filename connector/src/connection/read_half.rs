@@ -5,9 +5,10 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
+use adapters::world;
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -104,6 +105,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             } else if room.is_none() {
                 let bytes = frame_bytes.min(ASSEMBLING_BYTES_MAX) as u32;
                 room = tokio::select! {
+                    biased;
                     () = closed(&mut closing) => return Ok(()),
                     // Others may have promised much, and send nothing.
                     () = tokio::time::sleep(FRAME_WITHIN) => return Err(ConnectionError::Stalled),
@@ -193,7 +195,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     }
 
     async fn take_frames_of(&mut self, buffer: &mut BytesMut) -> Result<bool, ConnectionError> {
-        let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let now_unix_ms = world::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let mut any = false;
         while let Some(frame) = frame::next(buffer, self.intake.terms().limits.frame_bytes_max)? {
             let bytes = frame.bytes.len();

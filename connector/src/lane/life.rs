@@ -103,6 +103,7 @@ impl Life {
         let mut tasks = JoinSet::new();
         lane.start(&mut tasks);
         tokio::select! {
+            biased;
             all_answered = lane.drained() => {
                 lane.close();
                 if !all_answered {
@@ -158,6 +159,7 @@ impl Lane {
                 return true;
             }
             tokio::select! {
+                biased;
                 () = room => {}
                 () = sleep_until(late) => return false,
             }

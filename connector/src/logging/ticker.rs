@@ -2,12 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, MissedTickBehavior, interval_at},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::{admin::View, metrics::Totals};
+use crate::{admin::View, metrics::Totals, watch};
 
 /// Writes one statistics line per interval, until dropped. An interval of zero means none.
 pub async fn ticker(views: watch::Receiver<Arc<View>>, every: Duration) {

@@ -7,11 +7,13 @@ use std::{
     collections::{BTreeMap, VecDeque},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
-    time::Instant,
 };
 
 use adapters::{SharedTarget, TargetConfig};
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
 
 use super::settings::lane_limits;
 use crate::{
@@ -71,7 +73,7 @@ impl Fleet {
     /// Goes on with the destinations of `built`. From here on nobody can hand a record to a lane that is none of theirs.
     pub(super) fn follow(&mut self, built: &mut Built) -> Destinations {
         let Built { config, router, targets, secrets } = built;
-        let now = Instant::now();
+        let now = Instant::now().into_std();
         let places = self.places.followed_by(config, router.letter_policy());
         let mut before: BTreeMap<String, Ship> =
             self.ships.drain(..).map(|ship| (ship.lane.name().to_owned(), ship)).collect();

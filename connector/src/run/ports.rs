@@ -5,11 +5,8 @@
 
 use std::{mem, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::{AbortHandle, JoinError, JoinSet},
-};
+use adapters::world;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tracing::info;
 
 use super::RunError;
@@ -21,6 +18,7 @@ use crate::{
     recorder::Recorder,
     reload::changes,
     tls::{Acceptor, Side},
+    watch,
 };
 
 /// All open ports.
@@ -76,7 +74,7 @@ struct Planned {
     configured: Option<(String, u16)>,
     secured: bool,
     /// `None` where the port is open.
-    new: Option<TcpListener>,
+    new: Option<world::Listener>,
 }
 
 impl Plan {
@@ -219,6 +217,7 @@ impl Ports {
     pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
         while let Some(Ok(())) = self.watching.try_join_next() {}
         tokio::select! {
+            biased;
             Some(ended) = self.xdr_tasks.join_next() => ended,
             Some(_) = self.manage_tasks.join_next() => Ok(()),
             else => std::future::pending().await,
@@ -291,7 +290,7 @@ fn follow<T>(
     changes: &mut changes::Ports,
     terms: impl Fn(SocketAddr, bool) -> T,
     close: impl Fn(&mut T),
-    mut start: impl FnMut(TcpListener, watch::Receiver<T>, SocketAddr, bool),
+    mut start: impl FnMut(world::Listener, watch::Receiver<T>, SocketAddr, bool),
 ) {
     let mut before = mem::take(ports);
     for Planned { configured, secured, new } in plan {

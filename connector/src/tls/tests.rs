@@ -67,7 +67,7 @@ impl Peer {
         let connecting = TcpStream::connect(self.listener.local_addr().unwrap());
         let (stream, accepted) = tokio::join!(connecting, self.listener.accept());
         let (ours, peer) = accepted.unwrap();
-        tokio::join!(self.acceptor.accept(ours, peer), client(stream.unwrap()))
+        tokio::join!(self.acceptor.accept(ours.into(), peer), client(stream.unwrap()))
     }
 
     async fn handshake(&self, change: impl FnOnce(&mut rustls::crypto::CryptoProvider) -> Versions) -> bool {

@@ -26,6 +26,7 @@ use esp_connector::{
     route::Router,
     simulator::encode::{Change, Head, Message},
     simulator::particle::Particle,
+    watch,
     window::Window,
     wire::{
         ack::{Reaction, reaction},
@@ -36,7 +37,6 @@ use flate2::{Compression, write::ZlibEncoder};
 use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    sync::watch,
     task::{JoinHandle, JoinSet},
     time::Instant,
 };

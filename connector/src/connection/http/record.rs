@@ -3,10 +3,10 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use adapters::{Cause, Outcome};
+use adapters::{Cause, Outcome, world};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header::CONTENT_ENCODING};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -142,7 +142,7 @@ impl Exchange {
         room_until: Instant,
     ) -> Result<(), Fate> {
         let mut intake = Intake::new(Arc::clone(replies), self.posted.clone(), Arc::clone(&self.shared));
-        let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let now_unix_ms = world::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let taken = timeout_at(room_until.into(), async {
             // What a compressed message becomes takes room as well.
             let _room = self.room(frame::inflated_bytes(frame)).await;

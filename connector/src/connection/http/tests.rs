@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    sync::{Semaphore, watch},
+    sync::Semaphore,
     task::JoinHandle,
 };
 

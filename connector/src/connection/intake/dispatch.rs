@@ -7,6 +7,7 @@ use std::{
 
 use adapters::Outcome;
 use bytes::Bytes;
+use tokio::time::timeout_at;
 
 use super::Intake;
 use crate::{
@@ -22,6 +23,10 @@ use crate::{
 
 /// While a connection has caught up within this time, its records may wait for room in a lane.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// So long after a connection has caught up its records wait for room in the window. Then they are refused: what is not read
+/// ages as well, and XDR gives up what has no answer after ten seconds.
+const WINDOW_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Bookkeeping of one record in process, beside its bytes: slot, job and hash entries.
 const RECORD_OVERHEAD_BYTES: usize = 384;
@@ -46,23 +51,38 @@ pub(super) enum Dispatched {
     Late,
     /// Nowhere, because other terms were posted while it waited.
     Never,
+    /// Nowhere, because there was no room for it.
+    Refused,
 }
 
 impl Intake {
     /// Acknowledges a record that goes nowhere.
-    pub(super) async fn skip(&mut self, deadline: Instant) {
-        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
-        let none = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 0);
+    pub(super) async fn skip(&mut self, arrival: Arrival<'_>) -> Dispatched {
+        if !self.enter(RECORD_OVERHEAD_BYTES, arrival).await {
+            return Dispatched::Refused;
+        }
+        let none = self.replies.push_record(now(), arrival.deadline, RECORD_OVERHEAD_BYTES, 0);
         debug_assert_eq!(none.count(), 0);
+        Dispatched::Done
     }
 
     /// Acknowledges a record that is not wanted. A success and no skip, which would look like an error to those who watch the
     /// vendor's metrics.
-    async fn pass_over(&mut self, deadline: Instant) {
-        self.shared.window.enter(RECORD_OVERHEAD_BYTES).await;
+    async fn pass_over(&mut self, arrival: Arrival<'_>) -> Dispatched {
+        if !self.enter(RECORD_OVERHEAD_BYTES, arrival).await {
+            return Dispatched::Refused;
+        }
         self.shared.metrics.filtered();
-        let ticket = self.replies.push_record(now(), deadline, RECORD_OVERHEAD_BYTES, 1);
+        let ticket = self.replies.push_record(now(), arrival.deadline, RECORD_OVERHEAD_BYTES, 1);
         ticket.for_each(|ticket| ticket.settle(Outcome::Delivered));
+        Dispatched::Done
+    }
+
+    /// Takes room in the window; false when there was none for too long.
+    async fn enter(&self, bytes: usize, arrival: Arrival<'_>) -> bool {
+        let until = arrival.caught_up + WINDOW_PATIENCE;
+        self.shared.window.try_enter(bytes)
+            || timeout_at(until.into(), self.shared.window.enter(bytes)).await.is_ok()
     }
 
     /// Writes the record once and hands it to every destination's lane.
@@ -78,12 +98,10 @@ impl Intake {
             self.shared.metrics.anomaly(doubt);
         }
         if filtered {
-            self.pass_over(arrival.deadline).await;
-            return Dispatched::Done;
+            return self.pass_over(arrival).await;
         }
         if destinations.is_empty() {
-            self.skip(arrival.deadline).await;
-            return Dispatched::Done;
+            return self.skip(arrival).await;
         }
         let record = notification.record_id();
         if let Some(transform) = &delivery.transform
@@ -107,7 +125,9 @@ impl Intake {
             + request.map_or(0, |request| request.bytes())
             + original.as_ref().map_or(0, |kept| kept.bytes());
         if !self.shared.window.try_enter(bytes) {
-            self.shared.window.enter(bytes).await;
+            if !self.enter(bytes, arrival).await {
+                return Dispatched::Refused;
+            }
             // That may have taken seconds.
             if self.posted.has_changed().unwrap_or(false) {
                 self.shared.window.leave(1, bytes);

@@ -1,0 +1,83 @@
+//! The seeds that are run.
+
+use std::{
+    env, panic,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::Instant,
+};
+
+use crate::simulation::{self, Outcome};
+
+/// Seeds that are run when nobody says how many.
+const SEEDS: u64 = 200;
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}: no number: {text}")))
+}
+
+fn assert_good(seed: u64, outcome: &Outcome) {
+    if let Some((what, events)) = &outcome.violation {
+        panic!("seed {seed}: {what}\n{events}\nCHAOS_SEED={seed} shows all of it");
+    }
+}
+
+#[test]
+fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
+    if let Some(seed) = number("CHAOS_SEED") {
+        let outcome = simulation::run(seed, true);
+        println!("{:#?}", outcome.totals);
+        return assert_good(seed, &outcome);
+    }
+    let (first, count) = (number("CHAOS_FIRST").unwrap_or(1), number("CHAOS_SEEDS").unwrap_or(SEEDS));
+    let (next, begun) = (AtomicU64::new(first), Instant::now());
+    let (all, panics) = (Mutex::new((0, 0, 0, Vec::new())), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..number("CHAOS_THREADS").unwrap_or(thread::available_parallelism().map_or(1, usize::from) as u64) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= first + count {
+                        return;
+                    }
+                    let Ok(outcome) = panic::catch_unwind(|| simulation::run(seed, false)) else {
+                        println!("seed {seed} panicked");
+                        panics.fetch_add(1, Relaxed);
+                        continue;
+                    };
+                    let mut all = all.lock().unwrap();
+                    all.0 += outcome.totals.acks;
+                    all.1 += outcome.virtual_time.as_secs();
+                    all.2 += outcome.events;
+                    if outcome.violation.is_some() {
+                        all.3.push((seed, outcome));
+                    }
+                }
+            });
+        }
+    });
+    let (acks, virtual_s, events, mut bad) = all.into_inner().unwrap();
+    let took = begun.elapsed();
+    println!("{count} seeds, {events} events, {acks} acks, {virtual_s} s of their time in {took:.1?} of ours");
+    bad.sort_by_key(|(seed, _)| *seed);
+    for (seed, outcome) in bad.iter().take(20) {
+        println!("seed {seed}: {}", outcome.violation.as_ref().unwrap().0);
+    }
+    println!("{} of them bad", bad.len());
+    assert_eq!(panics.into_inner(), 0, "panics");
+    if let Some((seed, outcome)) = bad.first() {
+        assert_good(*seed, outcome);
+    }
+}
+
+#[test]
+fn a_seed_is_the_same_twice() {
+    for seed in [1, 2, 3, 4, 5, 6, 7, 8] {
+        let (first, second) = (simulation::run(seed, false), simulation::run(seed, false));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
