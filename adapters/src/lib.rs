@@ -381,6 +381,7 @@ pub mod credentials;
 pub mod file;
 pub mod gcp_functions;
 pub mod http;
+pub mod http1;
 pub mod request;
 pub mod tls;
 pub mod token;

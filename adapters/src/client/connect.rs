@@ -6,10 +6,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -110,7 +107,7 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// A byte stream that remembers what the libraries above it do not tell.
+/// A byte stream that remembers what those above it are not told.
 pub(super) struct Io {
     stream: Stream,
     memory: Memory,
@@ -118,29 +115,13 @@ pub(super) struct Io {
 
 /// The memory of an [`Io`], which outlives its move into a library.
 #[derive(Clone, Default)]
-pub(super) struct Memory(Arc<Remembered>);
-
-#[derive(Default)]
-struct Remembered {
-    heard: AtomicBool,
-    fault: OnceLock<String>,
-}
+pub(super) struct Memory(Arc<OnceLock<String>>);
 
 impl Memory {
-    /// A request is about to be sent.
-    pub(super) fn forget_heard(&self) {
-        self.0.heard.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether the peer has said anything since. When it has not, the request may be repeated.
-    pub(super) fn heard(&self) -> bool {
-        self.0.heard.load(Ordering::Relaxed)
-    }
-
     /// Why TLS ended the connection, if it did. With TLS 1.3 a refused client certificate shows only here,
     /// after the handshake.
     pub(super) fn fault(&self) -> Option<String> {
-        self.0.fault.get().cloned()
+        self.0.get().cloned()
     }
 }
 
@@ -165,18 +146,14 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
         let result = match &mut self.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
         };
-        if buf.filled().len() > before {
-            self.memory.0.heard.store(true, Ordering::Relaxed);
-        }
         if let Poll::Ready(Err(error)) = &result
             && let Some(fault) = tls::explain(error)
         {
-            _ = self.memory.0.fault.set(fault);
+            _ = self.memory.0.set(fault);
         }
         result
     }
