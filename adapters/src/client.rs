@@ -294,7 +294,7 @@ impl Client {
 async fn ready(place: Place<'_>) -> Result<Option<Ready<'_>>, ConnectError> {
     match place {
         Place::Http1(mut connection) => {
-            let usable = connection.is_usable();
+            let usable = connection.is_usable(Instant::now());
             Ok(usable.then_some(Ready::Http1(connection)))
         }
         Place::Http2(stream) => Ok(Some(Ready::Http2(stream))),

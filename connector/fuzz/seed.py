@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills corpus/ from the golden vectors: what each fuzz target starts from."""
+"""Fills corpus/ from the golden vectors, and from answers of HTTP/1.1: what each fuzz target starts from."""
 
 import hashlib
 import pathlib
@@ -8,6 +8,14 @@ import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE / "../../tests/fixtures/wire"
+ANSWERS = [
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: x\r\n\r\nok",
+    b"HTTP/1.1 503 Busy\r\nRetry-After: 3\r\nConnection: close\r\nContent-Length: 2, 2\r\n\r\nno",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2;a=\"b\"\r\nok\r\n0\r\nx-sum: 1\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+    b"\r\nHTTP/1.1 413\nx: y\n\nlarge",
+]
 
 
 def main():
@@ -21,6 +29,7 @@ def main():
             elif kind == 3:
                 seeds["message"].add(body)
                 seeds["value"].update(values(body))
+    seeds["answer"] = {bytes([piece]) + answer for piece in (0, 127, 128) for answer in ANSWERS}
     for target, inputs in seeds.items():
         folder = HERE / "corpus" / target
         folder.mkdir(parents=True, exist_ok=True)

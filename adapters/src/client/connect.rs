@@ -4,6 +4,7 @@
 
 use std::{
     fmt, io,
+    mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, OnceLock},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, pki_types::ServerName};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, lookup_host},
@@ -107,6 +109,12 @@ impl fmt::Display for ConnectError {
     }
 }
 
+/// A stream that can be asked itself.
+pub(super) trait Quiet {
+    /// Whether nothing has come and it has not ended, by the word of the system: what the runtime has heard of may be older.
+    fn is_quiet(&self) -> bool;
+}
+
 /// A byte stream that remembers what those above it are not told.
 pub(super) struct Io {
     stream: Stream,
@@ -137,6 +145,17 @@ impl Io {
 
     pub(super) fn memory(&self) -> Memory {
         self.memory.clone()
+    }
+}
+
+impl Quiet for Io {
+    fn is_quiet(&self) -> bool {
+        let tcp = match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+        };
+        let found = SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     io::{self, IoSlice},
     pin::{Pin, pin},
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
@@ -18,7 +19,7 @@ use tokio::{
 
 use super::{
     Answered, Lost,
-    connect::{Io, Memory},
+    connect::{Io, Memory, Quiet},
     kept::{Keep, Kept},
     request::RequestHead,
     slots::Permit,
@@ -49,7 +50,7 @@ pub(super) struct Http1<S = Io> {
     _permit: Permit,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
+impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Http1<S> {
     /// Takes the stream over; sends nothing.
     pub(super) fn new(stream: S, memory: Memory, permit: Permit) -> Self {
         let now = Instant::now();
@@ -69,8 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
     /// Whether the connection can take a request: one look, no waiting.
     ///
     /// A peer that closed it meanwhile, or sent what nobody asked for, shows here.
-    pub(super) fn is_usable(&mut self) -> bool {
-        self.reusable && self.fill(HEAD_READ_BYTES, &mut Context::from_waker(Waker::noop())).is_pending()
+    pub(super) fn is_usable(&mut self, now: Instant) -> bool {
+        self.reusable
+            && self.fill(HEAD_READ_BYTES, &mut Context::from_waker(Waker::noop())).is_pending()
+            // One more call to the system, so only where there was time for something to happen.
+            && (now.duration_since(self.idle_since) < LOOK_AFTER || self.stream.is_quiet())
     }
 
     /// Whether the connection can go back to the idle ones after [`Self::exchange`].
@@ -86,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
     /// Sends one request, whose head has been written, and reads the whole answer, or as much of it as counts.
     pub(super) async fn exchange(&mut self, body: &[u8], keep: Keep) -> Result<Answered, Lost> {
         // Before the first byte: what has ended by now surely did nothing with the request.
-        if !self.is_usable() {
+        if !self.is_usable(self.idle_since) {
             let fault = self.memory.fault();
             return Err(Lost::Unprocessed(fault.unwrap_or_else(|| "the connection was closed".to_owned())));
         }
@@ -233,3 +237,5 @@ impl Sending {
 /// Room for a head and a short body, which most answers are.
 const HEAD_READ_BYTES: usize = 4 * 1024;
 const BODY_READ_BYTES: usize = 16 * 1024;
+/// How long a connection is idle before the system is asked about it, too.
+const LOOK_AFTER: Duration = Duration::from_millis(1);

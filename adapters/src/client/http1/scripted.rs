@@ -9,6 +9,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::client::connect::Quiet;
+
 /// What comes after the last piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
@@ -43,6 +45,12 @@ impl Scripted {
             written: Vec::new(),
             writes: 0,
         }
+    }
+}
+
+impl Quiet for Scripted {
+    fn is_quiet(&self) -> bool {
+        self.written.len() < self.reads_after || self.pieces.is_empty() && self.then == Then::Silence
     }
 }
 

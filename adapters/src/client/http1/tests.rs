@@ -116,7 +116,7 @@ fn connection(stream: Scripted) -> Http1<Scripted> {
 fn ours_on(connection: &mut Http1<Scripted>, body: &[u8]) -> Seen {
     let result = at_once(connection.exchange(body, Keep::All(ANSWER_BODY_BYTES_MAX)));
     let Some(result) = result else { return Seen::Waits };
-    Seen::new(result, connection.is_reusable() && connection.is_usable())
+    Seen::new(result, connection.is_reusable() && connection.is_usable(Instant::now()))
 }
 
 fn ours(method: &Method, stream: Scripted) -> Seen {
@@ -381,7 +381,7 @@ fn what_nobody_asked_for_is_not_the_answer_to_the_next_request() {
         let mut stream = Scripted::new([said.as_bytes().to_vec()], then);
         stream.reads_after = 0;
         let mut fresh = connection(stream);
-        assert!(!fresh.is_usable(), "{said:?} {then:?}");
+        assert!(!fresh.is_usable(Instant::now()), "{said:?} {then:?}");
         let mut stream = Scripted::new([said.as_bytes().to_vec()], then);
         stream.reads_after = 0;
         let mut fresh = connection(stream);
@@ -415,7 +415,7 @@ fn only_silence_on_a_used_connection_may_be_repeated() {
         connection.stream.pieces.extend((!said.is_empty()).then(|| said.as_bytes().to_vec()));
         connection.stream.then = then;
         assert_eq!(ours_on(&mut connection, b"{}").to_string(), used, "{said:?}");
-        assert!(!connection.is_usable());
+        assert!(!connection.is_usable(Instant::now()));
     }
 }
 
@@ -462,7 +462,7 @@ fn a_request_goes_out_whole_however_little_is_taken_at_once() {
         assert_eq!(exchange.as_mut().poll(&mut cx).is_ready(), room == sent.len(), "{room}");
         drop(exchange);
         if room < sent.len() {
-            assert!(!connection.is_usable(), "dropped midway");
+            assert!(!connection.is_usable(Instant::now()), "dropped midway");
             assert_eq!(connection.stream.written, sent[..room]);
         }
     }
