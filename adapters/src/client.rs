@@ -294,7 +294,7 @@ impl Client {
 async fn ready(place: Place<'_>) -> Result<Option<Ready<'_>>, ConnectError> {
     match place {
         Place::Http1(mut connection) => {
-            let usable = connection.is_usable().await;
+            let usable = connection.is_usable(Instant::now());
             Ok(usable.then_some(Ready::Http1(connection)))
         }
         Place::Http2(stream) => Ok(Some(Ready::Http2(stream))),
@@ -305,7 +305,7 @@ async fn ready(place: Place<'_>) -> Result<Option<Ready<'_>>, ConnectError> {
 /// Repeats of what was surely not processed, within one call.
 const REPEATS_MAX: u32 = 2;
 /// Bytes of an answer's head; what is longer is no answer to us.
-const ANSWER_HEAD_BYTES_MAX: usize = 64 * 1024;
+const ANSWER_HEAD_BYTES_MAX: usize = crate::http1::HEAD_BYTES_MAX;
 /// Bytes of an answer's body that are read to keep the connection; beyond, closing it is cheaper.
 const ANSWER_BODY_BYTES_MAX: usize = 64 * 1024;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);

@@ -383,6 +383,7 @@ pub mod file;
 pub mod fuzzing;
 pub mod gcp_functions;
 pub mod http;
+pub mod http1;
 pub mod request;
 pub mod tls;
 pub mod token;

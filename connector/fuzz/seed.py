@@ -11,6 +11,14 @@ import zlib
 HERE = pathlib.Path(__file__).resolve().parent
 FIXTURES = HERE / "../../tests/fixtures"
 VECTORS = FIXTURES / "wire"
+HTTP1_ANSWERS = [
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nDate: x\r\n\r\nok",
+    b"HTTP/1.1 503 Busy\r\nRetry-After: 3\r\nConnection: close\r\nContent-Length: 2, 2\r\n\r\nno",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2;a=\"b\"\r\nok\r\n0\r\nx-sum: 1\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+    b"\r\nHTTP/1.1 413\nx: y\n\nlarge",
+]
 
 
 def main():
@@ -31,6 +39,7 @@ def main():
     seeds["manage"] = set(requests())
     message = max(seeds["message"], key=len)
     seeds["template"] = {template.encode() + b"\xff" + message for template in TEMPLATES}
+    seeds["http1"] = {bytes([piece]) + answer for piece in (0, 127, 128) for answer in HTTP1_ANSWERS}
     for target, inputs in seeds.items():
         folder = HERE / "corpus" / target
         folder.mkdir(parents=True, exist_ok=True)

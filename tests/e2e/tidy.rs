@@ -7,13 +7,15 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 63] = [
+const PURE: [&str; 65] = [
     "adapters/src/aws_http/address.rs",
     "adapters/src/aws_http/refusal.rs",
     "adapters/src/bulk.rs",
     "adapters/src/file/lines.rs",
     "adapters/src/file/names.rs",
     "adapters/src/gcp_functions/audience.rs",
+    "adapters/src/http1",
+    "adapters/src/http1.rs",
     "adapters/src/partial.rs",
     "adapters/src/renewed/schedule.rs",
     "adapters/src/request.rs",

@@ -4,17 +4,16 @@
 
 use std::{
     fmt, io,
+    mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
 
 use rustls::{ClientConfig, pki_types::ServerName};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::timeout,
@@ -112,7 +111,13 @@ impl fmt::Display for ConnectError {
     }
 }
 
-/// A byte stream that remembers what the libraries above it do not tell.
+/// A stream that can be asked itself.
+pub(super) trait Quiet {
+    /// Whether nothing has come and it has not ended, by the word of the system: what the runtime has heard of may be older.
+    fn is_quiet(&self) -> bool;
+}
+
+/// A byte stream that remembers what those above it are not told.
 pub(super) struct Io {
     stream: Stream,
     memory: Memory,
@@ -120,29 +125,13 @@ pub(super) struct Io {
 
 /// The memory of an [`Io`], which outlives its move into a library.
 #[derive(Clone, Default)]
-pub(super) struct Memory(Arc<Remembered>);
-
-#[derive(Default)]
-struct Remembered {
-    heard: AtomicBool,
-    fault: OnceLock<String>,
-}
+pub(super) struct Memory(Arc<OnceLock<String>>);
 
 impl Memory {
-    /// A request is about to be sent.
-    pub(super) fn forget_heard(&self) {
-        self.0.heard.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether the peer has said anything since. When it has not, the request may be repeated.
-    pub(super) fn heard(&self) -> bool {
-        self.0.heard.load(Ordering::Relaxed)
-    }
-
     /// Why TLS ended the connection, if it did. With TLS 1.3 a refused client certificate shows only here,
     /// after the handshake.
     pub(super) fn fault(&self) -> Option<String> {
-        self.0.fault.get().cloned()
+        self.0.get().cloned()
     }
 }
 
@@ -161,24 +150,31 @@ impl Io {
     }
 }
 
+impl Quiet for Io {
+    fn is_quiet(&self) -> bool {
+        let tcp = match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
+        };
+        let found = SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
 impl AsyncRead for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
         let result = match &mut self.stream {
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
         };
-        if buf.filled().len() > before {
-            self.memory.0.heard.store(true, Ordering::Relaxed);
-        }
         if let Poll::Ready(Err(error)) = &result
             && let Some(fault) = tls::explain(error)
         {
-            _ = self.memory.0.fault.set(fault);
+            _ = self.memory.0.set(fault);
         }
         result
     }

@@ -142,10 +142,10 @@ impl Endpoint {
     /// Sends `call` on a connection that is ready for it.
     pub(super) async fn exchange(&self, ready: Ready<'_>, call: &Call<'_>) -> Result<Answered, Lost> {
         let result = match ready {
-            Ready::Http1(mut connection) => match self.template.http1(call) {
-                Ok(request) => {
+            Ready::Http1(mut connection) => match self.template.http1(call, connection.head()) {
+                Ok(()) => {
                     self.counters.sent(call.body.len());
-                    let result = connection.exchange(request, call.keep).await;
+                    let result = connection.exchange(&call.body, call.keep).await;
                     if result.is_ok() {
                         self.put_back(connection);
                     }
@@ -372,7 +372,8 @@ impl<'a> Opening<'a> {
                 .await
                 .map(Opened::Http2)
         } else {
-            Http1::new(connected.io, permit).await.map(|connection| Opened::Http1(Box::new(connection)))
+            let memory = connected.io.memory();
+            Ok(Opened::Http1(Box::new(Http1::new(connected.io, memory, permit))))
         }
     }
 }

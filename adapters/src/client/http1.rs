@@ -1,183 +1,241 @@
 //! One HTTP/1.1 connection, owned by whoever sends the request on it.
 //!
-//! There is no task behind it: connection and answer are polled together by the caller, which saves a task
-//! switch and a channel hop per request. Dropping it, at any time, closes it.
+//! There is no task behind it: the caller writes and reads. Head and body go out in one write, and an answer of the usual
+//! size comes in one read. Dropping it, at any time, closes it.
 
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
+    io::{self, IoSlice},
     pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{
-    Request, Response,
-    body::{Body, Incoming},
-    client::conn::{TrySendError, http1},
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    time::Instant,
 };
-use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
 
 use super::{
-    ANSWER_HEAD_BYTES_MAX, Answered, Lost,
-    connect::{ConnectError, Io, Memory},
+    Answered, Lost,
+    connect::{Io, Memory, Quiet},
     kept::{Keep, Kept},
+    request::RequestHead,
     slots::Permit,
 };
+use crate::http1::{Body, Head, HeadReader, Malformed};
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod tests;
 
 /// An open connection that has no request on it.
-pub(super) struct Http1 {
-    sender: http1::SendRequest<Full<Bytes>>,
-    connection: http1::Connection<TokioIo<Io>, Full<Bytes>>,
+pub(super) struct Http1<S = Io> {
+    stream: S,
     memory: Memory,
-    ended: bool,
-    reused: bool,
+    /// Of the request. Its room serves the next one.
+    head: RequestHead,
+    /// What came and is not understood yet.
+    unread: BytesMut,
+    /// False from when a request is sent until its answer has come whole and leaves room for another.
+    reusable: bool,
+    /// A request was sent on it.
+    used: bool,
     pub(super) opened: Instant,
     pub(super) idle_since: Instant,
     _permit: Permit,
 }
 
-impl Http1 {
+impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Http1<S> {
     /// Takes the stream over; sends nothing.
-    pub(super) async fn new(io: Io, permit: Permit) -> Result<Self, ConnectError> {
-        let memory = io.memory();
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(ANSWER_HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(|error| ConnectError::new("HTTP/1.1 setup failed", &error))?;
+    pub(super) fn new(stream: S, memory: Memory, permit: Permit) -> Self {
         let now = Instant::now();
-        Ok(Self {
-            sender,
-            connection,
+        Self {
+            stream,
             memory,
-            ended: false,
-            reused: false,
+            head: RequestHead::default(),
+            unread: BytesMut::new(),
+            reusable: true,
+            used: false,
             opened: now,
             idle_since: now,
             _permit: permit,
-        })
+        }
     }
 
     /// Whether the connection can take a request: one look, no waiting.
     ///
     /// A peer that closed it meanwhile, or sent what nobody asked for, shows here.
-    pub(super) async fn is_usable(&mut self) -> bool {
-        poll_fn(|cx| {
-            self.drive(cx);
-            Poll::Ready(!self.ended && self.sender.is_ready())
-        })
-        .await
-    }
-
-    /// Sends one request and reads the whole answer, or as much of it as counts.
-    pub(super) async fn exchange(
-        &mut self,
-        request: Request<Full<Bytes>>,
-        keep: Keep,
-    ) -> Result<Answered, Lost> {
-        let reused = std::mem::replace(&mut self.reused, true);
-        self.memory.forget_heard();
-        let answer = pin!(self.sender.try_send_request(request));
-        let answer = wait(answer, &mut self.connection, &mut self.ended).await;
-        match answer {
-            Some(Ok(answer)) => Ok(self.read(answer, keep).await),
-            Some(Err(error)) => Err(self.lost(error, reused)),
-            None => Err(Lost::Broken("the connection ended".to_owned())),
-        }
+    pub(super) fn is_usable(&mut self, now: Instant) -> bool {
+        self.reusable
+            && self.fill(HEAD_READ_BYTES, &mut Context::from_waker(Waker::noop())).is_pending()
+            // One more call to the system, so only where there was time for something to happen.
+            && (now.duration_since(self.idle_since) < LOOK_AFTER || self.stream.is_quiet())
     }
 
     /// Whether the connection can go back to the idle ones after [`Self::exchange`].
     pub(super) fn is_reusable(&self) -> bool {
-        !self.ended && self.sender.is_ready()
+        self.reusable
     }
 
-    async fn read(&mut self, answer: Response<Incoming>, keep: Keep) -> Answered {
-        let (head, mut body) = answer.into_parts();
+    /// Where the head of the next request is written.
+    pub(super) fn head(&mut self) -> &mut RequestHead {
+        &mut self.head
+    }
+
+    /// Sends one request, whose head has been written, and reads the whole answer, or as much of it as counts.
+    pub(super) async fn exchange(&mut self, body: &[u8], keep: Keep) -> Result<Answered, Lost> {
+        // Before the first byte: what has ended by now surely did nothing with the request.
+        if !self.is_usable(self.idle_since) {
+            let fault = self.memory.fault();
+            return Err(Lost::Unprocessed(fault.unwrap_or_else(|| "the connection was closed".to_owned())));
+        }
+        self.reusable = false;
+        let reused = std::mem::replace(&mut self.used, true);
+        let mut sending = Sending::default();
+        let mut reader = HeadReader::new(self.head.is_for_head);
+        let mut heard = false;
+        let head = poll_fn(|cx| {
+            sending.go_on(&mut self.stream, &self.head.bytes, body, cx);
+            // Also after a failure: the peer may have answered before it closed.
+            self.poll_head(&mut reader, &mut heard, cx)
+        });
+        let mut head = match head.await {
+            Ok(head) => head,
+            Err(NoHead::Malformed(malformed)) => return Err(Lost::Malformed(malformed.to_string())),
+            Err(NoHead::Ended(error)) => {
+                let text = self.memory.fault().unwrap_or_else(|| match sending.failed.or(error) {
+                    Some(error) => format!("the connection broke before the answer: {error}"),
+                    None => "the connection was closed before the answer".to_owned(),
+                });
+                return Err(if reused && !heard { Lost::Stale(text) } else { Lost::Broken(text) });
+            }
+        };
         let mut kept = Kept::new(keep, head.status);
-        let mut whole = true;
-        while !body.is_end_stream() {
-            let frame = wait(NextFrame(&mut body), &mut self.connection, &mut self.ended).await;
-            match frame {
-                Some(Some(Ok(frame))) => {
-                    if frame.data_ref().is_some_and(|piece| !kept.push(piece)) {
-                        // Enough was heard to believe the status; what follows is not worth the reading.
-                        self.ended = true;
-                        break;
-                    }
-                }
-                Some(None) => break,
-                Some(Some(Err(_))) | None => {
-                    whole = false;
-                    break;
-                }
+        let whole = poll_fn(|cx| {
+            sending.go_on(&mut self.stream, &self.head.bytes, body, cx);
+            self.poll_body(&mut head.body, &mut kept, cx)
+        });
+        let whole = whole.await;
+        let read = head.body.is_whole() && !kept.cut && self.unread.is_empty();
+        self.reusable = head.reusable && read && sending.done;
+        Ok(Answered::new(head.status, head.headers, whole, kept))
+    }
+
+    fn poll_head(
+        &mut self,
+        reader: &mut HeadReader,
+        heard: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Head, NoHead>> {
+        loop {
+            match ready!(self.fill(HEAD_READ_BYTES, cx)) {
+                Ok(0) => return Poll::Ready(Err(NoHead::Ended(None))),
+                Ok(_) => *heard = true,
+                Err(error) => return Poll::Ready(Err(NoHead::Ended(Some(error)))),
+            }
+            let (used, head) = reader.read(&self.unread).map_err(NoHead::Malformed)?;
+            self.unread.advance(used);
+            if let Some(head) = head {
+                return Poll::Ready(Ok(head));
             }
         }
-        drop(body);
-        // Lets hyper see that both halves are done, which makes the connection ready for the next request.
-        poll_fn(|cx| {
-            self.drive(cx);
-            Poll::Ready(())
-        })
-        .await;
-        Answered::new(head.status, head.headers, whole, kept)
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        self.ended = self.ended || Pin::new(&mut self.connection).poll(cx).is_ready();
-    }
-
-    fn lost<T>(&self, mut error: TrySendError<T>, reused: bool) -> Lost {
-        if error.take_message().is_some() {
-            return Lost::Unprocessed("the connection was closed".to_owned());
-        }
-        let error = error.into_error();
-        let text = self.memory.fault().unwrap_or_else(|| describe(&error));
-        if error.is_parse() {
-            Lost::Malformed(text)
-        } else if reused && !self.memory.heard() {
-            Lost::Stale(text)
-        } else {
-            Lost::Broken(text)
+    /// Whether the body is whole; one that is cut off because it is too long counts as such: enough was heard to believe the
+    /// status.
+    fn poll_body(&mut self, body: &mut Body, kept: &mut Kept, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            while !body.is_whole() && !self.unread.is_empty() {
+                let Ok((used, content)) = body.read(&self.unread) else { return Poll::Ready(false) };
+                let more = kept.copy(content);
+                self.unread.advance(used);
+                if !more {
+                    return Poll::Ready(true);
+                }
+            }
+            if body.is_whole() {
+                return Poll::Ready(true);
+            }
+            match ready!(self.fill(BODY_READ_BYTES, cx)) {
+                Ok(0) => return Poll::Ready(body.is_whole_at_end()),
+                Ok(_) => (),
+                Err(_) => return Poll::Ready(false),
+            }
         }
     }
+
+    /// Reads what has come, which may be less than `space` holds; 0 at the end.
+    fn fill(&mut self, space: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.unread.reserve(space);
+        pin!(self.stream.read_buf(&mut self.unread)).poll(cx)
+    }
 }
 
-/// Polls the connection and what waits on it together; `None` when the connection ended without a result.
-///
-/// Only polling the connection can complete `waiting`, and this happens right before each look at it. So
-/// `waiting` needs no waker: with one, each completed answer would wake the task that is running already.
-async fn wait<F: Future + Unpin>(
-    mut waiting: F,
-    connection: &mut http1::Connection<TokioIo<Io>, Full<Bytes>>,
-    ended: &mut bool,
-) -> Option<F::Output> {
-    poll_fn(|cx| {
-        *ended = *ended || Pin::new(&mut *connection).poll(cx).is_ready();
-        match Pin::new(&mut waiting).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if *ended => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+/// Why there is no head.
+enum NoHead {
+    /// The connection ended, in order or with an error.
+    Ended(Option<io::Error>),
+    Malformed(Malformed),
+}
+
+/// A request on its way out.
+#[derive(Default)]
+struct Sending {
+    written: usize,
+    done: bool,
+    failed: Option<io::Error>,
+}
+
+impl Sending {
+    /// Writes as much as goes.
+    fn go_on<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        head: &[u8],
+        body: &[u8],
+        cx: &mut Context<'_>,
+    ) {
+        if self.done || self.failed.is_some() {
+            return;
         }
-    })
-    .await
-}
+        match self.poll(Pin::new(stream), head, body, cx) {
+            Poll::Ready(Ok(())) => self.done = true,
+            Poll::Ready(Err(error)) => self.failed = Some(error),
+            Poll::Pending => (),
+        }
+    }
 
-/// The next piece of an answer's body.
-struct NextFrame<'a>(&'a mut Incoming);
-
-impl Future for NextFrame<'_> {
-    type Output = Option<hyper::Result<hyper::body::Frame<Bytes>>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut *self.0).poll_frame(cx)
+    fn poll<S: AsyncWrite>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        head: &[u8],
+        body: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.written < head.len() + body.len() {
+            let written = match head.get(self.written..) {
+                Some(head) if !head.is_empty() => {
+                    let pieces = [IoSlice::new(head), IoSlice::new(body)];
+                    stream.as_mut().poll_write_vectored(cx, &pieces)
+                }
+                _ => stream.as_mut().poll_write(cx, &body[self.written - head.len()..]),
+            };
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        stream.poll_flush(cx)
     }
 }
 
-fn describe(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
-}
+/// Room for a head and a short body, which most answers are.
+const HEAD_READ_BYTES: usize = 4 * 1024;
+const BODY_READ_BYTES: usize = 16 * 1024;
+/// How long a connection is idle before the system is asked about it, too.
+const LOOK_AFTER: Duration = Duration::from_millis(1);

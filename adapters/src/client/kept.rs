@@ -40,11 +40,18 @@ impl Kept {
 
     /// Takes the next piece; false when it is too much, and nothing more shall be read.
     pub(super) fn push(&mut self, piece: &Bytes) -> bool {
-        let length = piece.len().min(self.left);
-        self.cut = piece.len() > length;
-        self.left -= length;
+        let length = self.take(piece.len());
         if self.wanted {
             self.keep(piece.slice(..length));
+        }
+        !self.cut
+    }
+
+    /// The same for a piece in somebody else's buffer.
+    pub(super) fn copy(&mut self, piece: &[u8]) -> bool {
+        let length = self.take(piece.len());
+        if self.wanted {
+            self.joined.extend_from_slice(&piece[..length]);
         }
         !self.cut
     }
@@ -52,6 +59,14 @@ impl Kept {
     /// All that was kept.
     pub(super) fn into_body(self) -> Bytes {
         if self.joined.is_empty() { self.first } else { self.joined.freeze() }
+    }
+
+    /// How many of the next `length` bytes are not too many.
+    fn take(&mut self, length: usize) -> usize {
+        let taken = length.min(self.left);
+        self.cut = length > taken;
+        self.left -= taken;
+        taken
     }
 
     fn keep(&mut self, piece: Bytes) {
@@ -77,8 +92,11 @@ mod tests {
                 break;
             }
         }
-        let cut = kept.cut;
-        (String::from_utf8(kept.into_body().to_vec()).unwrap(), cut)
+        let mut copied = Kept::new(keep, StatusCode::from_u16(status).unwrap());
+        _ = pieces.iter().all(|piece| copied.copy(piece.as_bytes()));
+        let (cut, body) = (kept.cut, kept.into_body());
+        assert_eq!((copied.cut, copied.into_body()), (cut, body.clone()));
+        (String::from_utf8(body.to_vec()).unwrap(), cut)
     }
 
     #[test]

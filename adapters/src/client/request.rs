@@ -1,12 +1,13 @@
 //! The request that goes to one endpoint: everything but the body is built once.
 
+use std::io::Write as _;
+
 use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT},
     uri::{Authority, PathAndQuery},
 };
 use bytes::Bytes;
-use http_body_util::Full;
 
 use super::kept::Keep;
 use crate::{
@@ -14,6 +15,11 @@ use crate::{
     authorize::{Authorize, Unproven},
     headers::StaticHeaders,
 };
+
+pub(super) use self::head::RequestHead;
+use self::head::{field, line};
+
+mod head;
 
 /// What differs from one request to the next.
 pub(crate) struct Call<'a> {
@@ -34,6 +40,9 @@ pub(crate) struct Call<'a> {
 /// A request without its body, once per HTTP version.
 pub(crate) struct Template {
     http1: (Uri, HeaderMap),
+    /// The request line of a POST to the URL, and all headers whose values are known, as they go out.
+    http1_line: Vec<u8>,
+    http1_fixed: Vec<u8>,
     http2: (Uri, HeaderMap),
     /// The operator named the media type: it outranks the format's.
     content_type_fixed: bool,
@@ -64,17 +73,33 @@ impl Template {
         target.path_and_query = Some(path.clone());
         let http2 = (Uri::from_parts(target).map_err(impossible)?, headers.clone());
         headers.insert(HOST, HeaderValue::from_str(authority.as_str()).map_err(impossible)?);
-        Ok(Self { http1: (path.into(), headers), http2, content_type_fixed })
+        let (mut http1_line, mut http1_fixed) = (Vec::new(), Vec::new());
+        line(&mut http1_line, &Method::POST, &path);
+        // Next to the request line, where everybody puts it.
+        field(&mut http1_fixed, &HOST, &headers[HOST]);
+        for (name, value) in &headers {
+            let changes = *name == CONTENT_LENGTH || *name == CONTENT_TYPE && !content_type_fixed;
+            if *name != HOST && !changes {
+                field(&mut http1_fixed, name, value);
+            }
+        }
+        Ok(Self { http1: (path.into(), headers), http1_line, http1_fixed, http2, content_type_fixed })
     }
 
-    /// For HTTP/1.1: the path in the request line, the host in its header.
-    pub(super) fn http1(&self, call: &Call<'_>) -> Result<Request<Full<Bytes>>, Unproven> {
-        authorized(self.fill(&self.http1, call, Full::new(call.body.clone())), call)
+    /// For HTTP/1.1: the path in the request line, the host in its header. What stood in `head` is replaced.
+    pub(super) fn http1(&self, call: &Call<'_>, head: &mut RequestHead) -> Result<(), Unproven> {
+        head.bytes.clear();
+        if call.authorize.is_none() && self.adds_only(call) {
+            self.add(call, head);
+        } else {
+            head.of(&authorized(self.fill(&self.http1, call), call)?);
+        }
+        Ok(())
     }
 
     /// For HTTP/2: scheme and host are part of the target. The body follows by itself.
     pub(super) fn http2(&self, call: &Call<'_>) -> Result<Request<()>, Unproven> {
-        authorized(self.fill(&self.http2, call, ()), call)
+        authorized(self.fill(&self.http2, call), call)
     }
 
     /// Whom requests name as their receiver: `host` or `host:port`.
@@ -82,8 +107,47 @@ impl Template {
         self.http2.0.authority().map_or("", Authority::as_str)
     }
 
-    fn fill<B>(&self, (uri, headers): &(Uri, HeaderMap), call: &Call<'_>, body: B) -> Request<B> {
-        let mut request = Request::new(body);
+    /// Whether `call` replaces none of the headers that every request has.
+    fn adds_only(&self, call: &Call<'_>) -> bool {
+        let Some(parts) = call.parts else { return true };
+        let mut names = parts.headers.iter().map(|(name, _)| name).enumerate();
+        !(call.body.is_empty() && self.content_type_fixed)
+            && names.all(|(index, name)| {
+                let again = parts.headers[..index].iter().any(|(other, _)| other == name);
+                !again && !self.http1.1.contains_key(name) && !CHANGING.contains(name)
+            })
+    }
+
+    /// The head of a request that only adds to what every request has.
+    fn add(&self, call: &Call<'_>, head: &mut RequestHead) {
+        let out = &mut head.bytes;
+        let method = call.parts.and_then(|parts| parts.method.as_ref());
+        head.is_for_head = method == Some(&Method::HEAD);
+        match (call.parts, self.http1.0.path_and_query()) {
+            (Some(parts), Some(base)) if method.is_some() || !parts.keeps_target() => {
+                line(out, method.unwrap_or(&Method::POST), &parts.target(base));
+            }
+            _ => out.extend_from_slice(&self.http1_line),
+        }
+        out.extend_from_slice(&self.http1_fixed);
+        let is_bare = call.parts.is_some() && call.body.is_empty();
+        if !self.content_type_fixed && !is_bare {
+            field(out, &CONTENT_TYPE, &call.content_type);
+        }
+        if call.gzip && !is_bare {
+            out.extend_from_slice(b"content-encoding: gzip\r\n");
+        }
+        if call.probe {
+            field(out, &PROBE, &PROBE_VALUE);
+        }
+        for (name, value) in call.parts.iter().flat_map(|parts| &parts.headers) {
+            field(out, name, value);
+        }
+        _ = write!(out, "content-length: {}\r\n\r\n", call.body.len());
+    }
+
+    fn fill(&self, (uri, headers): &(Uri, HeaderMap), call: &Call<'_>) -> Request<()> {
+        let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         let mut headers = headers.clone();
@@ -95,7 +159,7 @@ impl Template {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if call.probe {
-            headers.insert(PROBE, HeaderValue::from_static("1"));
+            headers.insert(PROBE, PROBE_VALUE);
         }
         *request.headers_mut() = headers;
         if let Some(parts) = call.parts {
@@ -106,7 +170,7 @@ impl Template {
 }
 
 /// Makes of the POST to the endpoint's URL what the payload wants. Scheme and host stay.
-fn apply<B>(parts: &RequestParts, request: &mut Request<B>, is_empty: bool) {
+fn apply(parts: &RequestParts, request: &mut Request<()>, is_empty: bool) {
     if let Some(method) = &parts.method {
         *request.method_mut() = method.clone();
     }
@@ -128,13 +192,16 @@ fn apply<B>(parts: &RequestParts, request: &mut Request<B>, is_empty: bool) {
 }
 
 /// The same request with its proof. Nothing is added to it later, so what is signed is what is sent.
-fn authorized<B>(request: Request<B>, call: &Call<'_>) -> Result<Request<B>, Unproven> {
-    let Some(authorize) = call.authorize else { return Ok(request) };
-    let (head, body) = request.into_parts();
-    let mut bare = Request::from_parts(head, ());
-    authorize.authorize(&mut bare, &call.body)?;
-    Ok(Request::from_parts(bare.into_parts().0, body))
+fn authorized(mut request: Request<()>, call: &Call<'_>) -> Result<Request<()>, Unproven> {
+    if let Some(authorize) = call.authorize {
+        authorize.authorize(&mut request, &call.body)?;
+    }
+    Ok(request)
 }
+
+/// Headers that change with the request although nobody names them.
+const CHANGING: [HeaderName; 5] = [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, HOST, PROBE];
+const PROBE_VALUE: HeaderValue = HeaderValue::from_static("1");
 
 /// The operator's `Host`, or that of the URL.
 fn authority(url: &Uri, host: Option<HeaderValue>) -> Result<Authority, BuildError> {
@@ -156,87 +223,4 @@ fn impossible(problem: impl ToString) -> BuildError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::{Path, Query};
-
-    fn call(gzip: bool) -> Call<'static> {
-        Call {
-            body: Bytes::from_static(b"{}"),
-            content_type: HeaderValue::from_static("application/json"),
-            parts: None,
-            gzip,
-            authorize: None,
-            probe: false,
-            keep: Keep::Nothing,
-        }
-    }
-
-    fn template(statics: &[(&'static str, &'static str)]) -> Template {
-        let statics = statics
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-            .collect();
-        Template::new(&"https://a.example:8443/x%20y?q=1&r".parse().unwrap(), &statics).unwrap()
-    }
-
-    #[test]
-    fn each_version_names_host_and_path_its_own_way() {
-        let template = template(&[("x-key", "k")]);
-        let first = template.http1(&call(false)).unwrap();
-        assert_eq!(first.uri(), "/x%20y?q=1&r");
-        assert_eq!(first.headers()[HOST], "a.example:8443");
-        assert_eq!(first.headers()["x-key"], "k");
-        assert_eq!(first.headers()[CONTENT_LENGTH], "2");
-        assert_eq!(first.headers()[CONTENT_TYPE], "application/json");
-        assert!(first.headers().get(CONTENT_ENCODING).is_none());
-
-        let second = template.http2(&call(true)).unwrap();
-        assert_eq!(second.uri(), "https://a.example:8443/x%20y?q=1&r");
-        assert!(second.headers().get(HOST).is_none());
-        assert_eq!(second.headers()[CONTENT_ENCODING], "gzip");
-    }
-
-    #[test]
-    fn parts_replace_what_they_name_and_never_the_host() {
-        let parts = RequestParts {
-            method: Some(Method::DELETE),
-            path: Some(Path::new("/k/%2e%2Fx".to_owned()).unwrap()),
-            query: Some(Query::new("r=2".to_owned()).unwrap()),
-            headers: vec![(HeaderName::from_static("x-key"), HeaderValue::from_static("mine"))],
-            success_status_codes: Default::default(),
-        };
-        let template = template(&[("x-key", "k"), ("x-other", "o")]);
-        let call = Call { parts: Some(&parts), body: Bytes::new(), ..call(true) };
-        for head in
-            [template.http1(&call).unwrap().into_parts().0, template.http2(&call).unwrap().into_parts().0]
-        {
-            assert_eq!(head.method, Method::DELETE);
-            assert_eq!(head.uri.path_and_query().unwrap(), "/k/%2e%2Fx?r=2");
-            assert_eq!(head.headers.get_all("x-key").iter().collect::<Vec<_>>(), ["mine"]);
-            assert_eq!(head.headers["x-other"], "o");
-            assert_eq!(head.headers[CONTENT_LENGTH], "0");
-            assert!(!head.headers.contains_key(CONTENT_TYPE), "nothing has no media type");
-        }
-        assert_eq!(template.http1(&call).unwrap().headers()[HOST], "a.example:8443");
-        let second = template.http2(&call).unwrap();
-        assert_eq!(second.uri(), "https://a.example:8443/k/%2e%2Fx?r=2");
-    }
-
-    #[test]
-    fn a_query_without_a_path_gets_one() {
-        let template = Template::new(&"http://a?x=1".parse().unwrap(), &Vec::new()).unwrap();
-        assert_eq!(template.http1(&call(false)).unwrap().uri().path_and_query().unwrap().as_str(), "/?x=1");
-        assert_eq!(template.http2(&call(false)).unwrap().uri().path_and_query().unwrap().as_str(), "/?x=1");
-    }
-
-    #[test]
-    fn the_operator_outranks_host_agent_and_media_type() {
-        let template = template(&[("host", "b.example"), ("user-agent", "me"), ("content-type", "text/x")]);
-        let first = template.http1(&call(false)).unwrap();
-        assert_eq!(first.headers()[HOST], "b.example");
-        assert_eq!(first.headers()[USER_AGENT], "me");
-        assert_eq!(first.headers()[CONTENT_TYPE], "text/x");
-        assert_eq!(template.http2(&call(false)).unwrap().uri().authority().unwrap(), "b.example");
-    }
-}
+mod tests;

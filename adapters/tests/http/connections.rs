@@ -64,6 +64,44 @@ async fn a_connection_closed_while_idle_is_noticed() {
     assert_eq!((peer.accepted(), peer.requests()), (5, 5));
 }
 
+/// What a server says to a connection that it is about to close must not be taken for the answer to the next request, nor
+/// what it said too much.
+#[tokio::test]
+async fn what_was_said_to_an_idle_connection_answers_nothing() {
+    const TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    for (said, closes) in [(TIMEOUT, true), (TIMEOUT, false), (OK, false), ("\r\n", false), ("", true)] {
+        let (idle, told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (becomes_idle, tells) = (Arc::clone(&idle), Arc::clone(&told));
+        let peer = Peer::start(move |_, mut connection| {
+            let (idle, told) = (Arc::clone(&becomes_idle), Arc::clone(&tells));
+            async move {
+                connection.request().await;
+                connection.say(OK).await;
+                idle.notified().await;
+                connection.say(said).await;
+                if closes {
+                    drop(connection);
+                    told.notify_one();
+                } else {
+                    told.notify_one();
+                    connection.closed().await;
+                }
+            }
+        })
+        .await;
+        let target = target(&[&peer.url], json!({}));
+        for _ in 0..3 {
+            assert_eq!(outcome(&target).await, Outcome::Delivered, "{said:?}");
+            idle.notify_one();
+            told.notified().await;
+            // The runtime has not heard of it: only the system knows.
+            pass(Duration::from_millis(2)).await;
+        }
+        let repeats = target.endpoints()[0].repeats;
+        assert_eq!((peer.accepted(), peer.requests(), repeats), (3, 3, 0), "{said:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_close_just_as_the_request_comes_is_repaired_once() {
     // The first connection answers once, then drops a request without a word.

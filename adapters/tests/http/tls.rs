@@ -151,6 +151,46 @@ async fn alpn_settles_on_the_version() {
     }
 }
 
+/// Head and body are one record of TLS, and so one packet where they fit.
+#[tokio::test]
+async fn a_request_is_one_record() {
+    let Some(chains) = chains() else { return };
+    let peer = Peer::start(&chains, "server", &["http/1.1"], false).await;
+    let between = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = between.local_addr().unwrap().port();
+    let address = peer.url["https://".len()..].trim_end_matches('/').to_owned();
+    let passing_on = tokio::spawn(async move {
+        let (client, _) = between.accept().await.unwrap();
+        let mut server = TcpStream::connect(address).await.unwrap();
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.split();
+        let mut seen = Vec::new();
+        let there = async {
+            while let Ok(length @ 1..) = from_client.read_buf(&mut seen).await {
+                let new = seen.len() - length;
+                to_server.write_all(&seen[new..]).await.unwrap();
+            }
+        };
+        tokio::select! {
+            () = there => (),
+            _ = tokio::io::copy(&mut from_server, &mut to_client) => (),
+        }
+        seen
+    });
+    let target = target(&[&format!("https://localhost:{port}/")], trusting(&chains, "ca.pem", "HTTP_1_1"));
+    assert_eq!(outcome(&target).await, Outcome::Delivered);
+    drop(target);
+    let sent = passing_on.await.unwrap();
+    let (mut rest, mut kinds) = (&sent[..], Vec::new());
+    while let [kind, _, _, high, low, ..] = rest {
+        kinds.push(*kind);
+        rest = &rest[5 + usize::from(u16::from_be_bytes([*high, *low]))..];
+    }
+    // Hello, a relic, the end of the handshake, the request, and perhaps the alert of a close.
+    assert_eq!(kinds[..4], [22, 20, 23, 23], "{kinds:?}");
+    assert!(kinds.len() <= 5, "{kinds:?}");
+}
+
 #[tokio::test]
 async fn who_is_not_trusted_gets_nothing() {
     let Some(chains) = chains() else { return };
