@@ -49,6 +49,16 @@ impl Kept {
         !self.cut
     }
 
+    /// The same for a piece that lies in a buffer of somebody else: copied only where it is wanted.
+    pub(super) fn push_copy(&mut self, piece: &[u8]) -> bool {
+        if self.wanted {
+            return self.push(&Bytes::copy_from_slice(&piece[..piece.len().min(self.left + 1)]));
+        }
+        self.cut = piece.len() > self.left;
+        self.left -= piece.len().min(self.left);
+        !self.cut
+    }
+
     /// All that was kept.
     pub(super) fn into_body(self) -> Bytes {
         if self.joined.is_empty() { self.first } else { self.joined.freeze() }
