@@ -34,7 +34,6 @@ pub(crate) use self::{
 };
 use crate::endpoints::choose;
 
-mod coalesce;
 pub(crate) mod complaints;
 mod connect;
 pub(crate) mod counters;
@@ -128,6 +127,7 @@ impl Progress {
 }
 
 /// Why an exchange has no answer, with a text for the log.
+#[derive(Clone, Debug)]
 enum Lost {
     /// The peer surely did nothing with the request.
     Unprocessed(String),

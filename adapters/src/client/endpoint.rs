@@ -156,16 +156,17 @@ impl Endpoint {
                     Err(Lost::Unproven(unproven.0))
                 }
             },
-            Ready::Http2(mut stream) => match self.template.http2(call) {
-                Ok(request) => {
-                    self.counters.sent(call.body.len());
-                    let body = call.body.clone();
-                    let result = stream.connection.exchange(request, body, call.keep).await;
-                    stream.settled = true;
-                    result
-                }
-                Err(unproven) => Err(Lost::Unproven(unproven.0)),
-            },
+            Ready::Http2(mut stream) => {
+                let result = match stream.connection.send(&self.template, call) {
+                    Ok(exchange) => {
+                        self.counters.sent(call.body.len());
+                        exchange.await
+                    }
+                    Err(lost) => Err(lost),
+                };
+                stream.settled = true;
+                result
+            }
         };
         match &result {
             Ok(answered) => self.counters.answered(answered.status),

@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Http1<S> {
         loop {
             while !body.is_whole() && !self.unread.is_empty() {
                 let Ok((used, content)) = body.read(&self.unread) else { return Poll::Ready(false) };
-                let more = kept.copy(content);
+                let more = kept.push(content);
                 self.unread.advance(used);
                 if !more {
                     return Poll::Ready(true);

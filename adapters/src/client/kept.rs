@@ -21,9 +21,7 @@ pub(super) struct Kept {
     /// Bytes that may still come.
     left: usize,
     wanted: bool,
-    /// Most answers are one piece, which then needs no copy.
-    first: Bytes,
-    joined: BytesMut,
+    body: BytesMut,
     pub(super) cut: bool,
 }
 
@@ -35,30 +33,21 @@ impl Kept {
             Keep::All(most) if status.is_success() => (true, most),
             Keep::All(_) => (true, ANSWER_BODY_BYTES_MAX),
         };
-        Self { left, wanted, first: Bytes::new(), joined: BytesMut::new(), cut: false }
+        Self { left, wanted, body: BytesMut::new(), cut: false }
     }
 
     /// Takes the next piece; false when it is too much, and nothing more shall be read.
-    pub(super) fn push(&mut self, piece: &Bytes) -> bool {
+    pub(super) fn push(&mut self, piece: &[u8]) -> bool {
         let length = self.take(piece.len());
         if self.wanted {
-            self.keep(piece.slice(..length));
-        }
-        !self.cut
-    }
-
-    /// The same for a piece in somebody else's buffer.
-    pub(super) fn copy(&mut self, piece: &[u8]) -> bool {
-        let length = self.take(piece.len());
-        if self.wanted {
-            self.joined.extend_from_slice(&piece[..length]);
+            self.body.extend_from_slice(&piece[..length]);
         }
         !self.cut
     }
 
     /// All that was kept.
     pub(super) fn into_body(self) -> Bytes {
-        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
+        self.body.freeze()
     }
 
     /// How many of the next `length` bytes are not too many.
@@ -67,17 +56,6 @@ impl Kept {
         self.cut = length > taken;
         self.left -= taken;
         taken
-    }
-
-    fn keep(&mut self, piece: Bytes) {
-        if self.first.is_empty() {
-            self.first = piece;
-            return;
-        }
-        if self.joined.is_empty() {
-            self.joined.extend_from_slice(&self.first);
-        }
-        self.joined.extend_from_slice(&piece);
     }
 }
 
@@ -88,14 +66,11 @@ mod tests {
     fn read(keep: Keep, status: u16, pieces: &[&'static str]) -> (String, bool) {
         let mut kept = Kept::new(keep, StatusCode::from_u16(status).unwrap());
         for piece in pieces {
-            if !kept.push(&Bytes::from_static(piece.as_bytes())) {
+            if !kept.push(piece.as_bytes()) {
                 break;
             }
         }
-        let mut copied = Kept::new(keep, StatusCode::from_u16(status).unwrap());
-        _ = pieces.iter().all(|piece| copied.copy(piece.as_bytes()));
         let (cut, body) = (kept.cut, kept.into_body());
-        assert_eq!((copied.cut, copied.into_body()), (cut, body.clone()));
         (String::from_utf8(body.to_vec()).unwrap(), cut)
     }
 
