@@ -1,5 +1,8 @@
-//! How many requests a destination gets at once: more while they are used and come back as soon as before, half when it
+//! How many requests a destination gets at once: more while they are used and come back as soon as before, fewer when it
 //! asks for less.
+//!
+//! How many fewer is told by the share of what it throttles. Where that is nearly all, half; where it is a request here and
+//! there, as behind a limit for each key or shard, nothing: those go again by themselves, and the others would only be slower.
 //!
 //! What is known before anything was sent is only where to start, and the most that could be of use. Pure: the clock is
 //! an argument.
@@ -15,6 +18,17 @@ const STEP_MIN: usize = 10;
 
 /// Differences below this are no sign of anything.
 const SLACK: Duration = Duration::from_millis(2);
+
+/// The throttled share up to which there may be more at once; beyond, only after a round trip without any. Around a limit it
+/// settles here, so that few are sent in vain.
+const GROWS_UP_TO: f64 = 1.0 / 16.0;
+
+/// The throttled share up to which it stays as it is. Chance alone takes a share of one in twenty beyond this seldom.
+const BORNE_UP_TO: f64 = 1.0 / 8.0;
+
+/// How many answers the throttled share is about: those of a round trip, within these bounds. Of fewer, one would be a large
+/// share; more would be long past.
+const ANSWERS: [usize; 2] = [32, 64];
 
 /// Weight of one request in the running time of its size.
 const WEIGHT: f64 = 1.0 / 8.0;
@@ -37,8 +51,10 @@ pub struct Concurrency {
     wanted: bool,
     /// Whether nothing spoke against more so far: then each success allows one more, which doubles it each round trip.
     unhindered: bool,
-    /// When it was halved last: requests that began before say nothing new.
-    halved: Option<Instant>,
+    /// The share of what was throttled lately.
+    throttled: f64,
+    /// When it was lowered last: requests that began before say nothing new.
+    lowered: Option<Instant>,
     window_start: Instant,
     sizes: [Took; SIZES],
 }
@@ -63,7 +79,8 @@ impl Concurrency {
             credit: 0,
             wanted: false,
             unhindered: true,
-            halved: None,
+            throttled: 0.0,
+            lowered: None,
             window_start: now,
             sizes: [Took::default(); SIZES],
         }
@@ -81,7 +98,8 @@ impl Concurrency {
 
     /// A request of `records` succeeded after `took`.
     pub fn succeeded(&mut self, records: usize, took: Duration, now: Instant) {
-        if self.limit == self.max && self.halved.is_none() {
+        self.answered(0.0);
+        if self.limit == self.max && self.lowered.is_none() {
             return;
         }
         self.turn_window(now);
@@ -101,17 +119,38 @@ impl Concurrency {
         }
     }
 
-    /// The destination asked for less in answer to a request that began at `began`. True when this lowers the limit.
-    pub fn throttled(&mut self, began: Instant, now: Instant) -> bool {
-        if self.halved.is_some_and(|halved| began < halved) {
+    /// The destination asked for less for a `share` of a request that began at `began`. Where it `asks` to be left alone
+    /// as well, it means all of them. True when this lowers the limit.
+    pub fn throttled(&mut self, share: f64, asks: bool, began: Instant, now: Instant) -> bool {
+        self.answered(share);
+        self.unhindered = false;
+        if self.throttled > GROWS_UP_TO {
+            self.credit = 0;
+        }
+        if self.lowered.is_some_and(|lowered| began < lowered) {
+            return false;
+        }
+        let share = if asks { 1.0 } else { self.throttled };
+        if share <= BORNE_UP_TO {
             return false;
         }
         let before = self.limit;
-        self.halved = Some(now);
-        self.unhindered = false;
+        self.lowered = Some(now);
         self.credit = 0;
-        self.limit = (self.limit / 2).max(1);
+        let fewer = (self.limit as f64 * share / 2.0).round() as usize;
+        self.limit = (self.limit - fewer.clamp(1, self.limit)).max(1);
         self.limit < before
+    }
+
+    /// Whether throttling is more than an exception at present.
+    pub fn is_throttled(&self) -> bool {
+        self.throttled > BORNE_UP_TO
+    }
+
+    /// Takes note of which share of a request was throttled.
+    fn answered(&mut self, share: f64) {
+        let answers = self.limit.clamp(ANSWERS[0], ANSWERS[1]);
+        self.throttled += (share - self.throttled) / answers as f64;
     }
 
     /// After an outage: no more at once than at first, so that what just came back is not flooded.
@@ -189,26 +228,111 @@ mod tests {
     }
 
     #[test]
-    fn throttling_halves_it_once_for_all_that_was_in_flight_and_it_comes_back_by_steps() {
+    fn throttling_lowers_it_once_for_all_that_was_in_flight_and_it_comes_back_by_steps() {
         let mut now = Instant::now();
         let mut concurrency = Concurrency::new(64, 64, now);
-        let began = now;
-        now += 10 * MS;
-        let lowered = (0..64).filter(|_| concurrency.throttled(began, now)).count();
-        assert_eq!((concurrency.limit(), lowered), (32, 1));
-        assert!(concurrency.throttled(now, now + MS), "one that began after that");
-        assert_eq!(concurrency.limit(), 16);
-        now += 2 * MS;
-        run(&mut concurrency, &mut now, 1_000, 4);
-        assert_eq!(concurrency.limit(), 20, "one more for each round trip");
-        for n in 0..100 {
-            concurrency.throttled(now + n * MS, now + n * MS);
+        let mut limits = Vec::new();
+        for _ in 0..9 {
+            let (began, at_once) = (now, concurrency.limit());
+            now += 10 * MS;
+            let lowered = (0..at_once).filter(|_| concurrency.throttled(1.0, false, began, now)).count();
+            assert!(lowered <= 1, "at most once for each round trip: {lowered}");
+            limits.push(concurrency.limit());
+            now += MS;
         }
-        assert_eq!(concurrency.limit(), 1, "never none");
+        assert_eq!(limits, [60, 40, 21, 11, 6, 3, 2, 1, 1], "by half where all is throttled, and never none");
         run(&mut concurrency, &mut now, 1_000, 9);
         assert_eq!(concurrency.limit(), 1, "one more would be twice as much");
+        run(&mut concurrency, &mut now, 1_000, 30);
+        assert!(
+            (15..25).contains(&concurrency.limit()),
+            "one more for each round trip: {}",
+            concurrency.limit()
+        );
         run(&mut concurrency, &mut now, 1_000, 200);
         assert_eq!(concurrency.limit(), 64);
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_gets_half_of_it_whatever_the_share() {
+        let now = Instant::now();
+        let mut concurrency = Concurrency::new(64, 64, now);
+        assert!(concurrency.throttled(1.0, true, now, now + MS));
+        assert!(!concurrency.throttled(1.0, true, now, now + MS), "the same round trip");
+        assert_eq!(concurrency.limit(), 32);
+    }
+
+    /// Full rounds of requests of which chance throttles a share, 10 ms each; how many there are at once in the end.
+    fn throttled_by_chance(start: usize, share: f64, rounds: usize) -> usize {
+        let (mut now, mut random) = (Instant::now(), fastrand::Rng::with_seed(7));
+        let mut concurrency = Concurrency::new(start, start, now);
+        for _ in 0..rounds {
+            let (began, at_once) = (now, concurrency.limit());
+            now += 10 * MS;
+            for _ in 0..at_once {
+                concurrency.wanted();
+                if random.f64() < share {
+                    concurrency.throttled(1.0, false, began, now);
+                } else {
+                    concurrency.succeeded(1, 10 * MS, now);
+                }
+            }
+        }
+        concurrency.limit()
+    }
+
+    #[test]
+    fn what_is_throttled_here_and_there_slows_nobody_else_down() {
+        for start in [8, 64, 200] {
+            let limits: Vec<_> =
+                (100..1_000).step_by(100).map(|n| throttled_by_chance(start, 0.05, n)).collect();
+            let mean = limits.iter().sum::<usize>() / limits.len();
+            assert!(mean * 10 >= start * 9, "{limits:?} of {start}");
+        }
+        assert!(throttled_by_chance(200, 0.4, 100) <= 10, "that is no exception");
+    }
+
+    #[test]
+    fn around_what_a_destination_bears_it_settles_with_little_sent_in_vain() {
+        for bears in [10, 50, 100] {
+            let mut now = Instant::now();
+            let mut concurrency = Concurrency::new(200, 200, now);
+            let (mut taken, mut sent) = (0, 0);
+            for round in 0..1_000 {
+                let (began, at_once) = (now, concurrency.limit());
+                now += 10 * MS;
+                for n in 0..at_once {
+                    concurrency.wanted();
+                    if n < bears {
+                        concurrency.succeeded(1, 10 * MS, now);
+                    } else {
+                        concurrency.throttled(1.0, false, began, now);
+                    }
+                }
+                if round >= 200 {
+                    taken += at_once.min(bears);
+                    sent += at_once;
+                }
+            }
+            assert!(taken * 100 >= 800 * bears * 98, "{taken} of {}", 800 * bears);
+            assert!(sent * 100 <= taken * 115, "{sent} sent for {taken}");
+        }
+    }
+
+    #[test]
+    fn the_share_of_a_request_that_was_throttled_counts_as_much() {
+        let mut now = Instant::now();
+        let mut concurrency = Concurrency::new(64, 64, now);
+        for _ in 0..100 {
+            concurrency.throttled(0.05, false, now, now + MS);
+            now += 2 * MS;
+        }
+        assert_eq!((concurrency.limit(), concurrency.is_throttled()), (64, false));
+        for _ in 0..100 {
+            concurrency.throttled(0.6, false, now, now + MS);
+            now += 2 * MS;
+        }
+        assert!(concurrency.limit() <= 4 && concurrency.is_throttled(), "{}", concurrency.limit());
     }
 
     #[test]
@@ -226,7 +350,7 @@ mod tests {
     fn a_destination_that_became_slower_for_good_is_got_used_to() {
         let mut now = Instant::now();
         let mut concurrency = Concurrency::new(8, 200, now);
-        concurrency.throttled(now, now);
+        concurrency.throttled(1.0, true, now, now);
         run(&mut concurrency, &mut now, 1_000, 5);
         let before = concurrency.limit();
         for _ in 0..2_000 {

@@ -221,6 +221,11 @@ impl Replies {
         })
     }
 
+    /// Whether answers to more than one request are owed.
+    pub fn are_several(&self) -> bool {
+        self.lock().slots.len() > 1
+    }
+
     /// False when nobody hears of it: the answer was given without it, or can be given to nobody any more.
     fn settle(&self, sequence: u64, outcome: Outcome, futile: bool) -> bool {
         let mut state = self.lock();

@@ -65,6 +65,10 @@ impl<W: AsyncWrite + Unpin> AckHalf<W> {
                         () = replies.changed() => {}
                         () = timer.as_mut() => {}
                     }
+                    // Whoever else runs in this turn may settle more, and one write takes them all.
+                    if self.buffering && replies.are_several() {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
         }

@@ -139,10 +139,17 @@ impl<'r> Fates<'r> {
         }
     }
 
+    /// Share of the records for which the destination asked for less, where it took others.
+    fn throttled_share(&self) -> f64 {
+        let Each::Except(named) = &self.each else { return 0.0 };
+        let asks = |named: &&Named<'_>| named.retryable && is_throttling(named.cause);
+        named.iter().filter(asks).count() as f64 / self.records.max(1) as f64
+    }
+
     /// What this says of the destination. `rule` tells whether most requests failed lately.
     pub(super) fn sign(&self, rule: bool) -> Sign {
         if self.delivered() > 0 {
-            return Sign::Works(self.records);
+            return Sign::Works { records: self.records, throttled: self.throttled_share() };
         }
         let cause = match &self.each {
             Each::All(Outcome::Retryable(cause)) => *cause,
@@ -150,7 +157,7 @@ impl<'r> Fates<'r> {
                 named.first().map_or(Cause::FunctionError, |named| named.cause)
             }
             // It looked at what came, and refused it.
-            Each::All(_) | Each::Except(_) => return Sign::Works(0),
+            Each::All(_) | Each::Except(_) => return Sign::Works { records: 0, throttled: 0.0 },
         };
         let class = match self.class {
             Class::Done | Class::Partial | Class::Record => Class::Transient,
@@ -158,6 +165,11 @@ impl<'r> Fates<'r> {
         };
         Sign::Fails { class, cause, retry_after: self.retry_after, rule }
     }
+}
+
+/// Whether it was asked for less, as far as an answer for one record of several tells.
+fn is_throttling(cause: Cause) -> bool {
+    matches!(cause, Cause::Overloaded | Cause::Status(429))
 }
 
 /// Whether a failure of this kind may come from what was sent.

@@ -47,11 +47,15 @@ pub(super) struct Pass {
 }
 
 /// What a request tells of its destination, whatever became of its records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Sign {
-    /// It works. So many records went in a request that it processed; none when it refused them, which takes another
-    /// time.
-    Works(usize),
+    /// It works.
+    Works {
+        /// So many records went in a request that it processed; none when it refused them, which takes another time.
+        records: usize,
+        /// The share of them for which it asked for less.
+        throttled: f64,
+    },
     /// It does not, or says nothing of itself.
     Fails {
         /// The kind of end.
@@ -153,9 +157,11 @@ impl Gate {
     pub(super) fn end(&mut self, pass: Pass, sign: Sign, now: Instant, jitter: f64) -> Option<Change> {
         self.running -= 1;
         match sign {
-            Sign::Works(records) => {
+            Sign::Works { records, throttled } => {
                 self.paused_since = None;
-                if records > 0 {
+                if throttled > 0.0 {
+                    self.concurrency.throttled(throttled, false, pass.began, now);
+                } else if records > 0 {
                     self.concurrency.succeeded(records, now.saturating_duration_since(pass.began), now);
                 }
                 let opened = self.breaker.opened();
@@ -179,7 +185,8 @@ impl Gate {
 
     /// True when this is news.
     fn throttle(&mut self, pass: Pass, retry_after: Option<Duration>, now: Instant, jitter: f64) -> bool {
-        let lowered = self.concurrency.throttled(pass.began, now);
+        let asks = retry_after.is_some_and(|asked| asked > Duration::ZERO);
+        let lowered = self.concurrency.throttled(1.0, asks, pass.began, now);
         let asked = retry_after.unwrap_or_default().min(PAUSE_MAX).mul_f64(1.0 + jitter / 10.0);
         let was_paused = self.pause(now) > Duration::ZERO;
         self.paused_until = self.paused_until.max(Some(now + asked));
@@ -230,6 +237,11 @@ impl Gate {
         self.concurrency.limit()
     }
 
+    /// Whether the destination asks for less more often than now and then.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.concurrency.is_throttled()
+    }
+
     /// The phase of the breaker.
     pub(super) fn phase(&self) -> Phase {
         self.breaker.phase()
@@ -250,6 +262,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const WORKS: Sign = Sign::Works { records: 1, throttled: 0.0 };
 
     fn fails(class: Class, retry_after: Option<Duration>) -> Sign {
         Sign::Fails { class, cause: Cause::Status(403), retry_after, rule: true }
@@ -264,7 +277,7 @@ mod tests {
         gate.begin(now);
         assert!(!gate.calls(now) && gate.owes_calls());
         assert!(!gate.is_closed(now), "it is only busy");
-        assert_eq!(gate.end(first, Sign::Works(1), now + MS, 0.0), None);
+        assert_eq!(gate.end(first, WORKS, now + MS, 0.0), None);
         assert!(gate.admits(now + MS));
         assert_eq!(gate.limit(), 3, "somebody was turned away and it was quick");
     }
@@ -279,7 +292,7 @@ mod tests {
         let change = gate.end(passes[0], fails(Class::Throttled, asked), now, 0.5);
         assert_eq!(change, Some(Change::Throttled(1_050 * MS, 4)));
         assert_eq!(gate.end(passes[1], fails(Class::Throttled, asked), now, 0.0), None, "no news, no less");
-        assert_eq!(gate.end(passes[2], Sign::Works(1), now, 0.0), None);
+        assert_eq!(gate.end(passes[2], WORKS, now, 0.0), None);
         assert!(gate.is_closed(now + 1_049 * MS) && !gate.is_closed(now + 1_050 * MS));
         assert_eq!((gate.alarm(now), gate.refuses(now)), (Some(now + 1_050 * MS), None));
         let late = gate.end(passes[3], fails(Class::Throttled, Some(Duration::MAX)), now, 1.0);
@@ -302,7 +315,7 @@ mod tests {
         }
         assert_eq!(refused, [false, false, true, true]);
         let pass = gate.begin(start + 4_000 * MS);
-        gate.end(pass, Sign::Works(1), start + 4_001 * MS, 0.0);
+        gate.end(pass, WORKS, start + 4_001 * MS, 0.0);
         let pass = gate.begin(start + 5_000 * MS);
         gate.end(pass, asks, start + 5_000 * MS, 0.0);
         assert_eq!(gate.refuses(start + 5_001 * MS), None, "it took something meanwhile");
@@ -327,7 +340,7 @@ mod tests {
         assert!(gate.end(probe, Sign::Nothing, now, 1.0).is_some(), "a poor probe, but the answer is no");
         now += 4_000 * MS;
         let probe = gate.begin(now);
-        assert_eq!(gate.end(probe, Sign::Works(1), now, 0.0), Some(Change::Opened(6_001 * MS)));
+        assert_eq!(gate.end(probe, WORKS, now, 0.0), Some(Change::Opened(6_001 * MS)));
         assert_eq!((gate.holds(now), gate.refuses(now), gate.admits(now)), (None, None, true));
     }
 

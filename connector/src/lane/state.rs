@@ -6,7 +6,7 @@
 //! | done | settled | works |
 //! | partial | the named ones as transient, or refused where it says so; the others settled | works, if any is delivered |
 //! | transient | back off, a few times; the third time in halves | the breaker counts |
-//! | throttled | back off | left alone as long as it asks; half as many requests at once |
+//! | throttled | back off | left alone as long as it asks; fewer requests at once, by the share of what is throttled |
 //! | credentials, hold | refused for now, slowly | the breaker opens soon; not ready |
 //! | record | in halves, at once; one alone is refused for good | works; after a hundred in a row with nothing delivered, as hold |
 
@@ -215,7 +215,7 @@ impl State {
                 }
                 self.failing.attempt(true);
             }
-            Sign::Works(_) | Sign::Nothing => {
+            Sign::Works { .. } | Sign::Nothing => {
                 if fates.delivered() > 0 {
                     self.turns.queue.suspects().passed(now);
                     self.named.share(fates.named_share());
@@ -248,7 +248,12 @@ impl State {
             }
             (Outcome::Retryable(cause), _) => cause,
         };
-        let left_alone = matches!(class, Class::Throttled | Class::Credentials | Class::Hold);
+        let left_alone = match class {
+            // What is throttled now and then goes again soon: behind it wait the answers of all that came after it.
+            Class::Throttled => self.turns.gate.is_throttled(),
+            Class::Credentials | Class::Hold => true,
+            _ => false,
+        };
         let enough = self.failing.no_coincidence().max(self.named.no_coincidence());
         let enough = enough.max(self.rules.retry.attempts_max);
         let by_gateway = may_be_of_gateway(cause);

@@ -44,6 +44,10 @@ fn each(report: &Report, count: u8) -> Vec<(Outcome, About)> {
     Fates::new(report, &batch).iter().map(|fate| (fate.outcome, fate.about)).collect()
 }
 
+fn works(records: usize) -> Sign {
+    Sign::Works { records, throttled: 0.0 }
+}
+
 fn sign(report: &Report, count: u8) -> Sign {
     Fates::new(report, &batch(count)).sign(false)
 }
@@ -58,10 +62,10 @@ fn one_outcome_is_that_of_all_and_one_record_is_alone_with_it() {
     let outcome = Outcome::Rejected(Cause::Status(400));
     assert_eq!(each(&refused, 3), [(outcome, About::Several); 3]);
     assert_eq!(each(&refused, 1), [(outcome, About::Alone)]);
-    assert_eq!(sign(&refused, 3), Sign::Works(0), "it looked at them");
+    assert_eq!(sign(&refused, 3), works(0), "it looked at them");
     let hold = Report::failed(Class::Hold, Cause::Status(403));
     assert_eq!(sign(&hold, 3), fails(Class::Hold, Cause::Status(403)));
-    assert_eq!(sign(&Report::delivered(Some(200)), 3), Sign::Works(3));
+    assert_eq!(sign(&Report::delivered(Some(200)), 3), works(3));
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn records_that_are_named_fail_alone_and_the_others_are_delivered() {
     let fates = Fates::new(&report, &records);
     assert_eq!((fates.delivered(), fates.retryable(), fates.class), (1, 1, Class::Partial));
     assert_eq!(fates.iter().map(|fate| fate.reason.is_some()).collect::<Vec<_>>(), [true, false, true]);
-    assert_eq!(fates.sign(false), Sign::Works(3));
+    assert_eq!(fates.sign(false), works(3));
 }
 
 #[test]
@@ -90,7 +94,7 @@ fn who_names_all_records_tells_nothing_of_any() {
     let report = named(&[("0", true), ("1", false)]);
     let refused = (Outcome::Rejected(Cause::FunctionError), About::Named);
     assert_eq!(each(&report, 2), [(FUNCTION_ERROR, About::Several), refused]);
-    assert_eq!(sign(&report, 2), Sign::Works(0));
+    assert_eq!(sign(&report, 2), works(0));
 }
 
 #[test]

@@ -213,9 +213,9 @@ impl Model {
         let class = [Class::Transient, Class::Throttled, Class::Hold][self.random.usize(..3)];
         let retry_after = self.random.bool().then(|| Duration::from_millis(self.random.u64(..80)));
         let sign = match all_fail {
-            _ if refused => Sign::Works(0),
+            _ if refused => Sign::Works { records: 0, throttled: 0.0 },
             true => Sign::Fails { class, cause: Cause::Overloaded, retry_after, rule: outage },
-            false => Sign::Works(batch.len()),
+            false => Sign::Works { records: batch.len(), throttled: 0.0 },
         };
         let jitter = self.random.f64();
         self.most_running = self.workers.iter().flatten().count();
