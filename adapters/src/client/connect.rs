@@ -4,7 +4,6 @@
 
 use std::{
     fmt, io,
-    mem::MaybeUninit,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, OnceLock},
@@ -13,7 +12,6 @@ use std::{
 };
 
 use rustls::{ClientConfig, pki_types::ServerName};
-use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::timeout,
@@ -114,7 +112,7 @@ impl fmt::Display for ConnectError {
 /// A stream that can be asked itself.
 pub(super) trait Quiet {
     /// Whether nothing has come and it has not ended, by the word of the system: what the runtime has heard of may be older.
-    fn is_quiet(&self) -> bool;
+    fn is_quiet(&mut self) -> bool;
 }
 
 /// A byte stream that remembers what those above it are not told.
@@ -151,13 +149,11 @@ impl Io {
 }
 
 impl Quiet for Io {
-    fn is_quiet(&self) -> bool {
-        let tcp = match &self.stream {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
-        };
-        let found = SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
-        found.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    fn is_quiet(&mut self) -> bool {
+        match &mut self.stream {
+            Stream::Plain(tcp) => tcp.is_quiet(),
+            Stream::Tls(tls) => tls.get_mut().0.is_quiet(),
+        }
     }
 }
 

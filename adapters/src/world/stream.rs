@@ -2,10 +2,12 @@
 
 use std::{
     fmt, io,
+    mem::MaybeUninit,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -31,6 +33,17 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.set_nodelay(nodelay),
             Self::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Whether nothing has come and it has not ended, by the word of the system: what the runtime has heard of may be older.
+    pub fn is_quiet(&mut self) -> bool {
+        match self {
+            Self::Tcp(tcp) => {
+                let found = SockRef::from(&*tcp).peek(&mut [MaybeUninit::uninit()]);
+                found.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Simulated(pipe) => pipe.poll_peek(&mut Context::from_waker(Waker::noop())).is_pending(),
         }
     }
 
@@ -64,11 +77,7 @@ impl fmt::Debug for Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Self::Simulated(pipe) => Pin::new(pipe).poll_read(cx, buf),

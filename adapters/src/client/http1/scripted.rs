@@ -49,7 +49,7 @@ impl Scripted {
 }
 
 impl Quiet for Scripted {
-    fn is_quiet(&self) -> bool {
+    fn is_quiet(&mut self) -> bool {
         self.written.len() < self.reads_after || self.pieces.is_empty() && self.then == Then::Silence
     }
 }
