@@ -1,11 +1,17 @@
 #!/usr/bin/env python3
-"""Fills corpus/ from the fixtures of the tests: what each fuzz target starts from."""
+"""Fills corpus/ from the fixtures of the tests, and from what was found before: what each fuzz target starts from.
+
+    python3 connector/fuzz/seed.py          before a run
+    python3 connector/fuzz/seed.py --keep   after `cargo +nightly fuzz cmin TARGET`: the smallest of corpus/ go to kept.tar.xz
+"""
 
 import gzip
 import hashlib
 import json
 import pathlib
 import struct
+import sys
+import tarfile
 import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -19,6 +25,9 @@ HTTP1_ANSWERS = [
     b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
     b"\r\nHTTP/1.1 413\nx: y\n\nlarge",
 ]
+KEPT = HERE / "kept.tar.xz"
+# Of each target. They are small, alike, and compress well.
+KEPT_BYTES_MAX, KEPT_FILE_BYTES_MAX = 150_000, 2_000
 
 
 def main():
@@ -46,6 +55,25 @@ def main():
         for content in inputs:
             (folder / hashlib.sha1(content).hexdigest()).write_bytes(content)
         print(f"{target}: {len(inputs)} seeds")
+    if KEPT.exists():
+        with tarfile.open(KEPT) as kept:
+            kept.extractall(HERE / "corpus", filter="data")
+
+
+def keep():
+    """Packs what was found, the smallest first, the same bytes for the same files."""
+    with tarfile.open(KEPT, "w:xz", preset=9) as kept:
+        for folder in sorted(path for path in (HERE / "corpus").iterdir() if path.is_dir()):
+            found, size = sorted((path for path in folder.iterdir()), key=lambda path: (path.stat().st_size, path.name)), 0
+            for path in found:
+                size += path.stat().st_size
+                if size > KEPT_BYTES_MAX or path.stat().st_size > KEPT_FILE_BYTES_MAX:
+                    break
+                entry = tarfile.TarInfo(f"{folder.name}/{path.name}")
+                entry.size = path.stat().st_size
+                with path.open("rb") as content:
+                    kept.addfile(entry, content)
+    print(f"{KEPT.name}: {KEPT.stat().st_size:,} bytes")
 
 
 TEMPLATES = [
@@ -113,4 +141,4 @@ def values(body):
         pass
 
 
-main()
+keep() if sys.argv[1:] == ["--keep"] else main()

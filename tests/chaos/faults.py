@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Nothing is lost, whatever fails: the release binary with real sockets, under one fault after the other.
 
-    cargo build --release --bin esp-connector && python3 tests/chaos/faults.py [CASE …] [--list]
+    cargo build --release --bin esp-connector && python3 tests/chaos/faults.py [CASE …] [--list] [--self-check]
 
 Each case ships to the end and ends with a row: records shipped, lost (0), duplicates, the longest that a record waited for any
 answer, peak memory of the connector. Exit code 1 when anything is lost, a record stays unanswered for more than ten seconds while
@@ -19,6 +19,7 @@ import tempfile
 
 import answers
 import machine
+import selfcheck
 from scene import BINARY, OUT, STARTED, Failed, Skipped, wrong
 
 CASES = {**answers.CASES, **machine.CASES}
@@ -28,6 +29,7 @@ HEADERS = ["fault", "times", "shipped", "lost", "duplicates", "refused for now",
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--self-check", action="store_true", help="run what has to fail instead, to see that it does")
     parser.add_argument("--list", action="store_true", help="say which cases there are")
     args = parser.parse_args()
     if args.list:
@@ -38,6 +40,8 @@ def main():
     if not os.path.exists(BINARY):
         parser.error(f"{os.path.relpath(BINARY)} is not there: cargo build --release --bin esp-connector")
     isolate(__file__)
+    if args.self_check:
+        sys.exit(0 if self_check() else 1)
     rows = []
     try:
         for name in args.cases or CASES:
@@ -53,6 +57,21 @@ def main():
     sys.exit(1 if any(row["wrong"] for row in rows) else 0)
 
 
+def self_check():
+    """Whether each check fails what it is there for."""
+    good = True
+    try:
+        for name, (what, case, bounds, expected) in selfcheck.CASES.items():
+            verdict = run(name, (what, case, bounds))["verdict"]
+            seen = verdict.startswith("FAILED") and expected in verdict
+            good &= seen
+            print(f"{what}: {verdict}" + ("" if seen else f"   <- expected to fail with: {expected}"), flush=True)
+    finally:
+        for process in STARTED:
+            process.kill()
+    return good
+
+
 def isolate(program):
     """Goes on in namespaces of its own."""
     if os.geteuid() != 0 or os.environ.get("CHAOS_NAMESPACE") == "1":
@@ -64,8 +83,8 @@ def isolate(program):
         os.execvp("unshare", ["unshare", "--net", "--mount", "sh", "-c", script, "sh", sys.executable, os.path.abspath(program), *sys.argv[1:]])
 
 
-def run(name):
-    what, case, bounds = CASES[name]
+def run(name, case=None):
+    what, case, bounds = case or CASES[name]
     row = {"case": name, "fault": what, "wrong": []} | dict.fromkeys(HEADERS[1:], "")
     scene = None
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:

@@ -81,6 +81,9 @@ async def spoil(fault, writer):
         await writer.drain()
     elif fault == "slow-loris":
         await slowly(writer, ok)
+    elif fault == "liar":
+        # No defence: it says that it has the record.
+        writer.write(ok + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
     elif fault == "rst":
         return reset(writer)
     elif fault == "hang":

@@ -6,7 +6,7 @@
 Measures first what the connector takes at most here, then ships seven tenths of that. Every half minute or so something fails: the
 receiver dies, stops, refuses, hangs, closes or is slow for a moment; the connector is stopped, or told to read its configuration
 again. `--outage`: minutes for which the receiver is away, from a third of the run. Memory and descriptors of the connector are sampled
-twice a second; after a warm-up of a fifth a line is fitted through their lows, and growth fails the run. So do a lost record, one
+twice a second; behind a warm-up of a fifth a line is fitted through the medians of twenty parts, and growth fails the run. So do a lost record, one
 unanswered for ten seconds, a lag that does not come back down, and a panic. Writes target/chaos/soak.json and soak.svg.
 """
 
@@ -140,14 +140,14 @@ def lag_of(scene, rate):
     return (int(said[-1][0]) - int(said[-1][1])) / rate if said else None
 
 
-def lows(samples, column, seconds, windows=20):
-    """The least in each part of the run behind the warm-up, and when."""
+def usual(samples, column, seconds, outages, parts=20):
+    """The median of each part of the run behind the warm-up and outside of outages, and when."""
     found = []
-    for number in range(windows):
-        begin, end = (seconds * (0.2 + 0.8 * at / windows) for at in (number, number + 1))
-        values = [sample[column] for sample in samples if begin <= sample[0] < end]
-        if values:
-            found.append(((begin + end) / 2, min(values)))
+    for number in range(parts):
+        begin, end = (seconds * (0.2 + 0.8 * at / parts) for at in (number, number + 1))
+        values = sorted(sample[column] for sample in samples if begin <= sample[0] < end)
+        if values and not any(began < end and begin < ended for began, ended in outages):
+            found.append(((begin + end) / 2, values[len(values) // 2]))
     return found
 
 
@@ -158,26 +158,27 @@ def slope(points):
 
 
 def growth(samples, seconds, events=()):
-    """What grew after the warm-up, by the line through the lows. An outage is no warm-up's business: it ends, and what it took ends with it."""
-    found = []
+    """What grew behind the warm-up, by the line through what is usual."""
+    found, outages = [], [(begin, end) for kind, begin, end in events if kind == "outage"]
     for column, unit, allowed in ((1, "MiB", GROWTH_MIB), (2, "descriptors", GROWTH_FILES)):
-        points = [(x, y) for x, y in lows(samples, column, seconds) if not any(kind == "outage" and begin <= x <= end for kind, begin, end in events)]
+        points = usual(samples, column, seconds, outages)
         if len(points) < 5:
             found.append(f"only {len(points)} samples of {unit}")
             continue
         grown = slope(points) * 0.8 * seconds
-        usual = sorted(y for _, y in points)[len(points) // 2]
-        print(f"{unit}: usually {usual:.1f}, {grown:+.2f} over the run by the line through its lows", flush=True)
-        if grown > max(allowed, usual / 10):
-            found.append(f"{unit} grew by {grown:.1f} from {usual:.1f}")
+        first = points[0][1]
+        print(f"{unit}: {first:.1f} behind the warm-up, {grown:+.2f} over the rest by the line through the medians", flush=True)
+        if grown > max(allowed, first / 10):
+            found.append(f"{unit} grew by {grown:.1f} from {first:.1f}")
     return found
 
 
 def lag(lags, events, seconds):
     """Behind an outage there is something to catch up with; else a moment."""
     outage = next(((begin, end) for kind, begin, end in events if kind == "outage"), None)
-    # What 30 % of the capacity catch up with, and half as much again.
-    until = outage[1] + 1.5 * (outage[1] - outage[0]) * 0.7 / 0.3 if outage else 0
+    # Caught up, or what 30 % of the capacity catch up with, and half as much again.
+    limit = outage[1] + 1.5 * (outage[1] - outage[0]) * 0.7 / 0.3 if outage else 0
+    until = next((at for at, value in lags if outage and value is not None and at > outage[1] and value < 2), limit)
     worst = max((value for at, value in lags if value is not None and not (outage and outage[0] <= at <= until)), default=0)
     last = next((value for _, value in reversed(lags) if value is not None), None)
     print(f"lag: at most {worst:.1f} s outside of outages, {last} s at the end", flush=True)

@@ -13,7 +13,7 @@ use tokio::time::{timeout, timeout_at};
 use tracing::warn;
 
 use self::dispatch::{Arrival, Dispatched};
-use super::{ANSWER_WITHIN, KEEP_BYTES, Posted, Shared, Terms};
+use super::{ANSWER_WITHIN, KEEP_BYTES, Posted, Shared, Terms, now};
 use crate::{
     metrics::Ended,
     replies::Replies,
@@ -72,16 +72,18 @@ impl Intake {
         if frame.kind != Kind::Compressed {
             return self.message(frame, now_unix_ms, caught_up).await;
         }
-        let bytes = frame::inflated_bytes(frame);
-        let shared = Arc::clone(&self.shared);
-        let room =
-            async { if bytes <= LARGE_BYTES { None } else { shared.window.room_to_inflate(bytes).await } };
-        let deadline = caught_up + ANSWER_WITHIN;
-        let Ok(room) = timeout_at(deadline.into(), room).await else {
-            let waited = super::now().saturating_duration_since(caught_up);
-            self.shared.metrics.ended(Ended::Error(Cause::Overloaded), waited);
-            return Err(Outcome::Retryable(Cause::Overloaded).into());
-        };
+        // What promises more is refused before a byte is inflated.
+        let bytes = frame::inflated_bytes(frame).min(self.terms.limits.frame_bytes_max);
+        let shared;
+        let mut room = None;
+        if bytes > LARGE_BYTES {
+            shared = Arc::clone(&self.shared);
+            let deadline = caught_up + ANSWER_WITHIN;
+            room = match timeout_at(deadline.into(), shared.window.room_to_inflate(bytes)).await {
+                Ok(room) => room,
+                Err(_) => return Err(self.without_room(caught_up)),
+            };
+        }
         let mut inflated = std::mem::take(&mut self.inflated);
         let taken = match frame::inflate(frame, self.terms.limits.frame_bytes_max, &mut inflated) {
             Ok(frame) => self.message(frame, now_unix_ms, caught_up).await,
@@ -152,6 +154,13 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// The answer to a message that there was no room for in time: XDR ships it again.
+    fn without_room(&self, caught_up: Instant) -> ResultCode {
+        let waited = now().saturating_duration_since(caught_up);
+        self.shared.metrics.ended(Ended::Error(Cause::Overloaded), waited);
+        Outcome::Retryable(Cause::Overloaded).into()
     }
 
     /// The answer to a message that cannot be parsed: final, as nothing can be sent.
