@@ -56,6 +56,7 @@ struct Book {
     open: BTreeMap<(usize, usize), Open>,
     /// The connection and the place on it of the first and the last time that a version was shipped.
     shipped: BTreeMap<(usize, u64), (Place, Place)>,
+    shipped_at: BTreeMap<(usize, u64), Instant>,
     next_place: u64,
     /// By destination and record, the newest version that a request came for.
     newest_begun: Vec<Vec<u64>>,
@@ -100,6 +101,7 @@ impl Ledger {
             delivered: vec![vec![BTreeSet::new(); records]; destinations],
             open: BTreeMap::new(),
             shipped: BTreeMap::new(),
+            shipped_at: BTreeMap::new(),
             next_place: 0,
             newest_begun: vec![vec![0; records]; destinations],
             acks: 0,
@@ -151,6 +153,7 @@ impl Ledger {
         let place = (connection, book.next_place);
         let shipped = book.shipped.entry((version.key, version.number)).or_insert((place, place));
         shipped.1 = place;
+        book.shipped_at.insert((version.key, version.number), Instant::now());
         *book.records[version.key].in_flight.entry(version.number).or_default() += 1;
         self.events.note(&format_args!("source {connection} ships {version}"));
     }
@@ -211,8 +214,12 @@ impl Ledger {
             let given_up = self.promises.http2_patience.is_some_and(|patience| begun + patience <= now);
             self.network.is_held_by_opener(connection) && !given_up
         };
+        // What was given up may come late.
+        let shipped = book.shipped_at.get(&(version.key, version.number)).copied().unwrap_or(now);
+        let is_late = !held(connection, shipped);
         let entry = (destination, version.key);
-        if let Some(open) = book.open.get(&entry)
+        if !is_late
+            && let Some(open) = book.open.get(&entry)
             && held(open.connection, open.begun)
         {
             self.events.violated(&format_args!(
@@ -222,14 +229,13 @@ impl Ledger {
         }
         book.open.insert(entry, Open { connection, begun: now, version: version.number });
         let newest = book.newest_begun[destination][version.key];
-        // What was given up may come late.
-        if version.number < newest && held(connection, now) && self.promises.http2_patience.is_none() {
-            let late = match (book.shipped.get(&(version.key, version.number)), book.shipped.get(&(version.key, newest)))
-            {
-                (Some((_, last)), Some((first, _))) => last.0 == first.0 && last.1 < first.1,
-                _ => false,
-            };
-            if late || self.promises.ordering {
+        if version.number < newest && !is_late {
+            let places = |number| book.shipped.get(&(version.key, number)).copied();
+            let reversed = places(version.number).zip(places(newest)).is_some_and(|(older, newer)| {
+                let connections = [older.0.0, older.1.0, newer.0.0, newer.1.0];
+                connections.iter().all(|it| *it == connections[0]) && older.1.1 < newer.0.1
+            });
+            if reversed || self.promises.ordering {
                 self.events.violated(&format_args!(
                     "{version} is sent to destination {destination} after {}.{newest}, which came after it",
                     version.key

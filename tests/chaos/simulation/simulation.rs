@@ -301,7 +301,10 @@ impl Stage {
             Step::MendLink(ip) => self.mend_link(ip),
             Step::MendMood(destination) => self.set_mood(destination, &self.scenario.mood.clone()),
             Step::StartReceiver(number) => self.start_receiver(number),
-            Step::StartConnector if self.connector.is_none() => self.start_connector(),
+            Step::StartConnector if self.connector.is_none() => {
+                self.start_connector();
+                self.disturb(Duration::ZERO);
+            }
             Step::StartConnector => {}
         }
     }

@@ -28,6 +28,7 @@ fn assert_good(seed: u64, outcome: &Outcome) {
 #[test]
 fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
     if let Some(seed) = number("CHAOS_SEED") {
+        tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).without_time().init();
         let outcome = simulation::run(seed, true);
         println!("{:#?}", outcome.totals);
         return assert_good(seed, &outcome);
