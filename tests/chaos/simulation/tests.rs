@@ -4,7 +4,7 @@ use std::{
     env, panic,
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::Instant,
@@ -35,13 +35,14 @@ fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
     }
     let (first, count) = (number("CHAOS_FIRST").unwrap_or(1), number("CHAOS_SEEDS").unwrap_or(SEEDS));
     let (next, begun) = (AtomicU64::new(first), Instant::now());
+    let (stop, stops) = (AtomicBool::new(false), env::var_os("CHAOS_STOP").is_some());
     let (all, panics) = (Mutex::new((0, 0, 0, Vec::new())), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..number("CHAOS_THREADS").unwrap_or(thread::available_parallelism().map_or(1, usize::from) as u64) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
-                    if seed >= first + count {
+                    if seed >= first + count || stop.load(Relaxed) {
                         return;
                     }
                     let Ok(outcome) = panic::catch_unwind(|| simulation::run(seed, false)) else {
@@ -54,6 +55,7 @@ fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
                     all.1 += outcome.virtual_time.as_secs();
                     all.2 += outcome.events;
                     if outcome.violation.is_some() {
+                        stop.fetch_or(stops, Relaxed);
                         all.3.push((seed, outcome));
                     }
                 }
@@ -70,6 +72,7 @@ fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
     println!("{} of them bad", bad.len());
     assert_eq!(panics.into_inner(), 0, "panics");
     if let Some((seed, outcome)) = bad.first() {
+        println!("first bad seed {seed}: {}", outcome.violation.as_ref().unwrap().0);
         assert_good(*seed, outcome);
     }
 }
