@@ -68,6 +68,14 @@ impl Events {
         log.kept.push_back(kept);
     }
 
+    /// What only those want to see who look into a run.
+    pub fn detail(&self, what: &dyn Display) {
+        let log = self.lock();
+        if log.prints {
+            println!("{:>7}     {what}", log.started.elapsed().as_millis());
+        }
+    }
+
     /// Something happened that must not. The first of them ends the run.
     pub fn violated(&self, what: &dyn Display) {
         self.note(&format_args!("WRONG: {what}"));

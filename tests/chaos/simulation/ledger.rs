@@ -33,6 +33,8 @@ pub struct Promises {
     pub destinations: usize,
     /// No version after a newer one, and older ones may be left out.
     pub ordering: bool,
+    /// A record that destination 0 takes in no version: its dead letters count, and it may be held.
+    pub poison: Option<usize>,
     /// Streams of one connection are given up alone, which nobody sees from outside before this time.
     pub http2_patience: Option<Duration>,
 }
@@ -56,6 +58,7 @@ struct Book {
     open: BTreeMap<(usize, usize), Open>,
     /// The connection and the place on it of the first and the last time that a version was shipped.
     shipped: BTreeMap<(usize, u64), (Place, Place)>,
+    shipped_at: BTreeMap<(usize, u64), Instant>,
     next_place: u64,
     /// By destination and record, the newest version that a request came for.
     newest_begun: Vec<Vec<u64>>,
@@ -94,12 +97,14 @@ pub struct Totals {
 
 impl Ledger {
     pub fn new(records: usize, promises: Promises, events: Events, network: Network) -> Self {
-        let destinations = promises.destinations;
+        // And one for dead letters of the first.
+        let destinations = promises.destinations + 1;
         let book = Book {
             records: vec![Record::default(); records],
             delivered: vec![vec![BTreeSet::new(); records]; destinations],
             open: BTreeMap::new(),
             shipped: BTreeMap::new(),
+            shipped_at: BTreeMap::new(),
             next_place: 0,
             newest_begun: vec![vec![0; records]; destinations],
             acks: 0,
@@ -151,6 +156,7 @@ impl Ledger {
         let place = (connection, book.next_place);
         let shipped = book.shipped.entry((version.key, version.number)).or_insert((place, place));
         shipped.1 = place;
+        book.shipped_at.insert((version.key, version.number), Instant::now());
         *book.records[version.key].in_flight.entry(version.number).or_default() += 1;
         self.events.note(&format_args!("source {connection} ships {version}"));
     }
@@ -185,7 +191,8 @@ impl Ledger {
     }
 
     fn check_delivered(&self, book: &Book, version: Version) {
-        for (destination, delivered) in book.delivered.iter().enumerate() {
+        let letters = &book.delivered[self.letters()][version.key];
+        for (destination, delivered) in book.delivered[..self.promises.destinations].iter().enumerate() {
             let there = &delivered[version.key];
             let fits = if self.promises.ordering {
                 // Passed over for a newer one, which is not answered yet or there.
@@ -194,7 +201,7 @@ impl Ledger {
             } else {
                 there.contains(&version.number)
             };
-            if !fits {
+            if !fits && !(destination == 0 && letters.contains(&version.number)) {
                 self.events.violated(&format_args!(
                     "{version} was acknowledged and is not at destination {destination}"
                 ));
@@ -211,8 +218,12 @@ impl Ledger {
             let given_up = self.promises.http2_patience.is_some_and(|patience| begun + patience <= now);
             self.network.is_held_by_opener(connection) && !given_up
         };
+        // What was given up may come late.
+        let shipped = book.shipped_at.get(&(version.key, version.number)).copied().unwrap_or(now);
+        let is_late = !held(connection, shipped);
         let entry = (destination, version.key);
-        if let Some(open) = book.open.get(&entry)
+        if !is_late
+            && let Some(open) = book.open.get(&entry)
             && held(open.connection, open.begun)
         {
             self.events.violated(&format_args!(
@@ -222,14 +233,13 @@ impl Ledger {
         }
         book.open.insert(entry, Open { connection, begun: now, version: version.number });
         let newest = book.newest_begun[destination][version.key];
-        // What was given up may come late.
-        if version.number < newest && held(connection, now) && self.promises.http2_patience.is_none() {
-            let late = match (book.shipped.get(&(version.key, version.number)), book.shipped.get(&(version.key, newest)))
-            {
-                (Some((_, last)), Some((first, _))) => last.0 == first.0 && last.1 < first.1,
-                _ => false,
-            };
-            if late || self.promises.ordering {
+        if version.number < newest && !is_late && destination != self.letters() {
+            let places = |number| book.shipped.get(&(version.key, number)).copied();
+            let reversed = places(version.number).zip(places(newest)).is_some_and(|(older, newer)| {
+                let connections = [older.0.0, older.1.0, newer.0.0, newer.1.0];
+                connections.iter().all(|it| *it == connections[0]) && older.1.1 < newer.0.1
+            });
+            if reversed || self.promises.ordering {
                 self.events.violated(&format_args!(
                     "{version} is sent to destination {destination} after {}.{newest}, which came after it",
                     version.key
@@ -267,7 +277,11 @@ impl Ledger {
 
     /// Whether the newest version of every record was acknowledged.
     pub fn is_done(&self) -> bool {
-        self.lock().records.iter().all(|record| record.acknowledged == record.newest)
+        let book = self.lock();
+        let done = |(key, record): (usize, &Record)| {
+            record.acknowledged == record.newest || self.promises.poison == Some(key)
+        };
+        book.records.iter().enumerate().all(done)
     }
 
     /// The versions that are not acknowledged.
@@ -276,6 +290,16 @@ impl Ledger {
         let records = book.records.iter().enumerate();
         let missing = records.filter(|(_, record)| record.acknowledged < record.newest);
         missing.map(|(key, record)| format!("{key}.{} (acknowledged .{})", record.newest, record.acknowledged)).collect()
+    }
+
+    /// The number of the destination that gets dead letters.
+    pub fn letters(&self) -> usize {
+        self.promises.destinations
+    }
+
+    /// Whether a destination refuses whatever is of this record.
+    pub fn is_poison(&self, destination: usize, version: Version) -> bool {
+        destination == 0 && self.promises.poison == Some(version.key)
     }
 
     pub fn totals(&self) -> Totals {

@@ -149,7 +149,7 @@ impl Network {
         state.wake_all();
     }
 
-    /// Sets the addresses of a name.
+    /// Sets the addresses of a name; with none it leads nowhere.
     pub fn name(&self, name: &str, addresses: &[IpAddr]) {
         self.lock().names.insert(name.to_owned(), addresses.to_vec());
     }
@@ -182,7 +182,16 @@ impl Network {
 
     /// Starts the machine of a host again, with nothing open.
     pub fn start(&self, host: IpAddr) {
-        self.lock().vanished.remove(&host);
+        let mut state = self.lock();
+        if !state.vanished.remove(&host) {
+            return;
+        }
+        // Whoever sent to it meanwhile sends again, and learns that nobody knows of the connection.
+        let unheard = |(_, it): &(&u64, &Connection)| {
+            (0..2).any(|side| it.hosts[1 - side] == host && it.wires[side].void && it.wires[side].bytes > 0)
+        };
+        let unheard: Vec<u64> = state.connections.iter().filter(unheard).map(|(number, _)| *number).collect();
+        unheard.into_iter().for_each(|number| state.reset(number));
     }
 
     /// Ends the connector's host in the middle of its `calls`th call of the network from now. [`Self::crashed`] tells.

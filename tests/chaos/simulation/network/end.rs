@@ -81,7 +81,9 @@ impl End {
                         None => {
                             let most = link.slow_reads.map_or(usize::MAX, |(most, _)| most);
                             let taken = take(wire, now, most);
+                            let left = wire.bytes;
                             drop(state);
+                            self.network.0.events.detail(&format_args!("{}/{} reads, {left} left", self.number, self.side));
                             self.rested = link.slow_reads.map(|(_, pause)| now + pause);
                             return Poll::Ready(Ok(Some(taken)));
                         }
@@ -158,11 +160,13 @@ impl AsyncWrite for End {
         let room = link.capacity.saturating_sub(wire.bytes);
         if room == 0 {
             wire.writer = Some(cx.waker().clone());
+            this.network.0.events.detail(&format_args!("{}/{side} cannot write", this.number));
             return Poll::Pending;
         }
         let most = buf.len().min(room);
         let count = if part || resets { ((most as f64 * cut_at) as usize).max(1) } else { most };
         wire.push(&buf[..count], now + delay);
+        this.network.0.events.detail(&format_args!("{}/{side} writes {count}", this.number));
         if resets {
             this.network.0.events.note(&format_args!("connection {} breaks in a write", this.number));
             connection.wires[side].reset(now + delay);
