@@ -2,6 +2,9 @@
 //!
 //! There is no task behind it: the caller writes and reads. Head and body go out in one write, and an answer of the usual
 //! size comes in one read. Dropping it, at any time, closes it.
+//!
+//! Surely not processed is only a request of which nothing was written. One that a used connection closed under, without a
+//! word, most likely met the end of its idle time ([`Lost::Stale`]).
 
 use std::{
     future::poll_fn,
@@ -87,15 +90,20 @@ impl<S: AsyncRead + AsyncWrite + Quiet + Unpin> Http1<S> {
         &mut self.head
     }
 
-    /// Sends one request, whose head has been written, and reads the whole answer, or as much of it as counts.
-    pub(super) async fn exchange(&mut self, body: &[u8], keep: Keep) -> Result<Answered, Lost> {
+    /// Sends one request, whose head has been written, and reads the whole answer, or as much of it as counts. To be called
+    /// right after [`Self::is_usable`] where a request was on the connection before.
+    pub(super) async fn exchange(&mut self, mut body: &[u8], keep: Keep) -> Result<Answered, Lost> {
         // Before the first byte: what has ended by now surely did nothing with the request.
-        if !self.is_usable(self.idle_since) {
+        if !self.used && !self.is_usable(self.idle_since) {
             let fault = self.memory.fault();
             return Err(Lost::Unprocessed(fault.unwrap_or_else(|| "the connection was closed".to_owned())));
         }
         self.reusable = false;
         let reused = std::mem::replace(&mut self.used, true);
+        if body.len() <= COPIED_BYTES_MAX {
+            self.head.bytes.extend_from_slice(body);
+            body = &[];
+        }
         let mut sending = Sending::default();
         let mut reader = HeadReader::new(self.head.is_for_head);
         let mut heard = false;
@@ -237,5 +245,7 @@ impl Sending {
 /// Room for a head and a short body, which most answers are.
 const HEAD_READ_BYTES: usize = 4 * 1024;
 const BODY_READ_BYTES: usize = 16 * 1024;
+/// Bodies up to here are copied behind the head: to send one buffer costs the system less than two.
+const COPIED_BYTES_MAX: usize = 4 * 1024;
 /// How long a connection is idle before the system is asked about it, too.
 const LOOK_AFTER: Duration = Duration::from_millis(1);

@@ -26,9 +26,14 @@ pub(super) struct Scripted {
     pub(super) then: Then,
     /// Bytes that have to be written before anything is to be read, but for what was not asked for.
     pub(super) reads_after: usize,
+    /// Only the system knows yet what is to be read.
+    pub(super) unheard: bool,
     /// Bytes that can be written; the next one fails, or waits for ever.
     pub(super) writes_max: usize,
     pub(super) write_fails: bool,
+    /// Bytes that can be written at once; then one attempt in two has to wait.
+    pub(super) step: usize,
+    waited: bool,
     pub(super) written: Vec<u8>,
     pub(super) writes: usize,
 }
@@ -40,8 +45,11 @@ impl Scripted {
             pieces: pieces.into_iter().filter(|piece| !piece.is_empty()).collect(),
             then,
             reads_after: 1,
+            unheard: false,
             writes_max: usize::MAX,
             write_fails: false,
+            step: usize::MAX,
+            waited: true,
             written: Vec::new(),
             writes: 0,
         }
@@ -60,7 +68,7 @@ impl AsyncRead for Scripted {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.written.len() < self.reads_after {
+        if self.unheard || self.written.len() < self.reads_after {
             return Poll::Pending;
         }
         let Some(mut piece) = self.pieces.pop_front() else {
@@ -88,7 +96,11 @@ impl AsyncWrite for Scripted {
         if room == 0 {
             return Poll::Pending;
         }
-        let length = bytes.len().min(room);
+        self.waited = !self.waited;
+        if self.waited && self.step < usize::MAX {
+            return Poll::Pending;
+        }
+        let length = bytes.len().min(room).min(self.step);
         self.writes += 1;
         self.written.extend_from_slice(&bytes[..length]);
         Poll::Ready(Ok(length))
