@@ -386,6 +386,9 @@ pub mod tls;
 pub mod token;
 pub mod webhook;
 
+#[cfg(fuzzing)]
+pub use client::http2::fuzzed as http2_fuzzed;
+
 mod authorize;
 mod bulk;
 mod client;
