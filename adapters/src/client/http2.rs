@@ -31,7 +31,7 @@ mod driver;
 mod fields;
 mod frame;
 #[cfg(fuzzing)]
-pub(crate) mod fuzzed;
+pub mod fuzzed;
 mod head;
 mod hpack;
 mod session;
