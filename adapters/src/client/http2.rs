@@ -30,7 +30,8 @@ mod comparison;
 mod driver;
 mod fields;
 mod frame;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
+#[cfg_attr(test, allow(unreachable_pub, reason = "the fuzz targets are outside of this crate"))]
 pub mod fuzzed;
 mod head;
 mod hpack;

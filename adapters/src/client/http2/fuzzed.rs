@@ -81,3 +81,52 @@ fn begin(session: &mut Session, body: usize) -> Result<u32, &'static str> {
     };
     session.begin(head, Bytes::from(vec![0; body]), Keep::All(100_000))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn frames_of_all_kinds(
+            piece in any::<u8>(),
+            frames in prop::collection::vec(
+                (0u8..12, any::<u8>(), 0u32..12, prop::collection::vec(any::<u8>(), 0..40)), 0..60,
+            ),
+        ) {
+            let mut input = vec![piece];
+            for (kind, flags, stream, payload) in frames {
+                write(&mut input, kind, flags, stream, &payload);
+            }
+            peer(&input);
+        }
+
+        #[test]
+        fn answers_with_something_wrong(at in 0usize..90, with in any::<u8>(), piece in any::<u8>()) {
+            let mut input = vec![piece];
+            for (kind, flags, stream, payload) in [
+                (4, 0, 0, &[0, 4, 0, 1, 0, 0][..]),
+                (1, 4, 1, &[0x88]),
+                (0, 1, 1, b"ok"),
+                (1, 0, 3, &[0x88]),
+                (9, 4, 3, b"\x40\x01a\x01b"),
+                (0, 8, 3, b"\x01x\0"),
+                (1, 5, 3, &[0xbe]),
+                (8, 0, 0, &[0, 16, 0, 0]),
+                (7, 0, 0, &[0, 0, 0, 5, 0, 0, 0, 0]),
+            ] {
+                write(&mut input, kind, flags, stream, payload);
+            }
+            let at = at % input.len();
+            input[at] = with;
+            peer(&input);
+        }
+
+        #[test]
+        fn header_blocks(input in prop::collection::vec(any::<u8>(), 0..300)) {
+            hpack(&input);
+        }
+    }
+}
