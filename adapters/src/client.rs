@@ -39,7 +39,10 @@ mod connect;
 pub(crate) mod counters;
 mod endpoint;
 mod http1;
+#[cfg(not(fuzzing))]
 mod http2;
+#[cfg(fuzzing)]
+pub(crate) mod http2;
 mod kept;
 mod request;
 mod slots;

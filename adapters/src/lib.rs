@@ -390,6 +390,9 @@ pub mod token;
 pub mod webhook;
 pub mod world;
 
+#[cfg(fuzzing)]
+pub use client::http2::fuzzed as http2_fuzzed;
+
 mod authorize;
 mod bulk;
 mod client;

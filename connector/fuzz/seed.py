@@ -31,7 +31,7 @@ KEPT_BYTES_MAX, KEPT_FILE_BYTES_MAX = 150_000, 2_000
 
 
 def main():
-    seeds = {"frame": set(), "message": set(), "value": set(), "info": set()}
+    seeds = {"frame": set(), "message": set(), "value": set(), "info": set(), "http2": set(answers()), "hpack": set(BLOCKS)}
     for path in sorted(VECTORS.glob("*.hex")):
         stream = bytes.fromhex(path.read_text())
         seeds["frame"].add(stream)
@@ -106,6 +106,26 @@ def requests():
         yield f"HEAD {path}\n\n".encode()
     yield b'PUT /manage/rest/v1/logging\nContent-Type: application/json\n\n{"levels": {"root": "debug", "adapters": "trace"}}'
     yield b"POST /manage/rest/v1/reload\nHost: a\nOrigin: http://b\n\n"
+
+
+# A length and a block: fixed fields, fields to remember, Huffman codes (RFC 7541, C.5 and C.6), another size of the table.
+BLOCKS = [bytes([len(block)]) + block for block in map(bytes.fromhex, [
+    "88", "8286844188f1e3c2e5f23a6b", "4803333032580770726976617465", "4882640258 85aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff",
+    "20 3fe11f 88", "88 0f0d 01 33", "1008617574686f7269 0173",
+])]
+
+
+def answers():
+    """What HTTP/2 servers send, behind the size of its pieces."""
+    frame = lambda kind, flags, stream, payload=b"": len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+    number = lambda value: value.to_bytes(4, "big")
+    heads = frame(1, 4, 1, b"\x88") + frame(0, 1, 1, b"ok")
+    parts = frame(1, 0, 3, b"\x88") + frame(9, 4, 3, b"\x00\x01a\x01b") + frame(0, 8, 3, b"\x01x\x00") + frame(1, 5, 3)
+    windows = frame(4, 0, 0, bytes([0, 4]) + number(5)) + frame(8, 0, 0, number(1 << 20)) + frame(8, 0, 5, number(1 << 20))
+    ends = frame(3, 0, 5, number(7)) + frame(6, 0, 0, bytes(8)) + frame(7, 0, 0, number(5) + number(0)) + frame(1, 4, 5, b"\x08\x03103")
+    for piece in (0, 6, 255):
+        for stream in (heads, parts, windows, ends, heads + parts + windows + ends):
+            yield bytes([piece]) + stream
 
 
 def frames(stream):

@@ -30,6 +30,9 @@ mod comparison;
 mod driver;
 mod fields;
 mod frame;
+#[cfg(any(fuzzing, test))]
+#[cfg_attr(test, allow(unreachable_pub, reason = "the fuzz targets are outside of this crate"))]
+pub mod fuzzed;
 mod head;
 mod hpack;
 mod session;
@@ -238,11 +241,15 @@ impl Drop for Exchange<'_> {
 /// Moves bytes until the connection ends, or until nobody holds its sending half and a goodbye was said.
 async fn drive(mut driver: Driver, permit: Permit) {
     poll_fn(|cx| driver.poll_turn(cx)).await;
-    // A peer that does not read must not keep a connection open that nobody uses.
-    _ = timeout(GOODBYE, poll_fn(|cx| driver.poll_goodbye(cx))).await;
-    if let Some(end) = driver.end() {
+    let end = driver.end();
+    if let Some(end) = &end {
         debug!(error = %end, "HTTP/2 connection ended");
     }
+    if !matches!(end, Some(Lost::Broken(_))) {
+        // A peer that does not read must not keep a connection open that nobody uses.
+        _ = timeout(GOODBYE, poll_fn(|cx| driver.poll_goodbye(cx))).await;
+    }
+    drop(driver);
     drop(permit);
 }
 

@@ -499,6 +499,54 @@ async fn garbage_ends_the_connection_not_the_target() {
 }
 
 #[tokio::test]
+async fn a_goodbye_says_why() {
+    let (told, mut codes) = mpsc::channel(2);
+    let peer = Peer::start(move |number, connection| {
+        let told = told.clone();
+        async move {
+            let mut frames = Frames::greet(connection, &[]).await;
+            let stream = frames.request().await.unwrap();
+            if number == 0 {
+                frames.send(HEADERS, END_HEADERS | END_STREAM, stream, &[0xff; 40]).await;
+            } else {
+                frames.ok(stream).await;
+            }
+            told.send(frames.seen(GOAWAY).await.unwrap().payload).await.unwrap();
+        }
+    })
+    .await;
+    let target = target(&[&peer.url], json!({}));
+    assert_eq!(outcome(&target).await, Outcome::Retryable(Cause::Malformed));
+    assert_eq!(codes.recv().await.unwrap(), [0, 0, 0, 0, 0, 0, 0, 9]);
+    assert_eq!(outcome(&target).await, Outcome::Delivered);
+    drop(target);
+    assert_eq!(codes.recv().await.unwrap(), [0; 8]);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_costs_its_requests_only() {
+    let peer = Peer::start(|number, connection| async move {
+        let mut frames = Frames::greet(connection, &[(4, 1 << 30)]).await;
+        frames.send(WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes()).await;
+        match number {
+            0 => std::future::pending().await,
+            _ => frames.answer_all().await,
+        }
+    })
+    .await;
+    let target = target(&[&peer.url], json!({"call-timeout": 300}));
+    // More than all buffers between here and there.
+    let large = payload(&[7; 16 << 20]);
+    let report = target.deliver(&large).await;
+    assert_eq!(report, Report::failed(Class::Transient, Cause::Timeout));
+    let begin = Instant::now();
+    while outcome(&target).await != Outcome::Delivered || target.endpoints()[0].connections > 1 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", target.endpoints());
+    }
+    assert_eq!(peer.accepted(), 2);
+}
+
+#[tokio::test]
 async fn early_hints_are_skipped() {
     let peer = Peer::start(|_, connection| async move {
         let mut frames = Frames::greet(connection, &[]).await;

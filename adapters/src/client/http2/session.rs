@@ -337,7 +337,7 @@ const OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Streams that ended may still stand among those that have something to send.
 const SENDING_SPARE: usize = 64;
 /// A buffer that grew beyond this is given back.
-const KEEP_BYTES: usize = 4 * DUE_BYTES_MAX;
+const KEEP_BYTES: usize = 2 * DUE_BYTES_MAX;
 /// Of a header block in parts.
 const BLOCK_BYTES_MAX: usize = ANSWER_HEAD_BYTES_MAX;
 const BLOCK_FRAMES_MAX: u32 = 32;

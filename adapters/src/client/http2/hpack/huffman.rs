@@ -131,7 +131,7 @@ mod tests {
                 (0..SYMBOLS as u16).filter(before).map(|other| 1 << (30 - LENGTHS[usize::from(other)])).sum();
             bits += &format!("{:0length$b}", code >> (30 - length));
         }
-        while bits.len() % 8 > 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         bits.as_bytes()

@@ -144,7 +144,7 @@ impl Session {
     fn finish(&mut self, id: u32, code: Option<Code>) -> Result<(), Fault> {
         if let Some(stream) = self.streams.get_mut(&id) {
             // An answer before the end of the request: what is left of it is wanted by nobody.
-            let code = code.or((!stream.body.is_empty()).then_some(Code::CANCEL));
+            let code = code.or_else(|| (!stream.body.is_empty()).then_some(Code::CANCEL));
             self.open -= 1;
             self.wake.extend(stream.finish(true));
             if let Some(code) = code {
