@@ -190,7 +190,7 @@ impl Intake {
         delivery: &Delivery,
         destinations: &[usize],
     ) -> Option<Arc<Shipment>> {
-        let memory = self.shared.delivered.as_ref().filter(|_| delivery.several)?;
+        let memory = self.shared.delivered.as_ref().filter(|_| delivery.has_several())?;
         // Two changes may be equal in all but their times.
         let known = destinations.len() > 1 && notification.lut_unix_ms.is_some();
         let version = known.then(|| memory.version(frame.body(), delivery.number));
