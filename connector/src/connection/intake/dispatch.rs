@@ -92,7 +92,7 @@ impl Intake {
             self.shared.metrics.anomaly("bin-renamed-like-another");
         }
         let encoder = &delivery.encoder;
-        let mut piece = Vec::with_capacity(512);
+        let mut piece = self.pieces.buffer();
         let encoded = encoder.write(notification, arrival.frame.bytes, &mut piece);
         if encoder.hides_a_bin(notification) {
             self.shared.metrics.anomaly("bin-hidden-by-metadata");
@@ -111,16 +111,18 @@ impl Intake {
             // That may have taken seconds.
             if self.posted.has_changed().unwrap_or(false) {
                 self.shared.window.leave(1, bytes);
+                self.pieces.give_back(piece);
                 return Dispatched::Never;
             }
         }
         let arrived = now();
-        let piece = if encoded.is_ok() { Bytes::from(piece) } else { Bytes::new() };
+        let mut kept = if encoded.is_ok() { self.pieces.keep(&piece) } else { Bytes::new() };
+        self.pieces.give_back(piece);
         let patience = arrival.caught_up + PATIENCE;
         let tickets = self.replies.push_record(arrived, arrival.deadline, bytes, destinations.len());
         let shipment = self.shipment(record, notification, arrival.frame, delivery, destinations);
         let (mut stale, mut held, mut dispatched) = (true, false, Dispatched::Done);
-        for (mut ticket, &destination) in tickets.zip(destinations) {
+        for (index, (mut ticket, &destination)) in tickets.zip(destinations).enumerate() {
             let lane = &self.terms.lanes[destination];
             if let Some(shipment) = &shipment {
                 ticket = ticket.remembered(shipment, destination);
@@ -142,9 +144,10 @@ impl Intake {
                 continue;
             }
             let keeps = lane.dead_letters().keeps_originals();
+            let last = index + 1 == destinations.len();
             let job = Job {
                 record,
-                piece: piece.clone(),
+                piece: if last { std::mem::take(&mut kept) } else { kept.clone() },
                 request: request.cloned(),
                 policy: delivery.batch,
                 order,
