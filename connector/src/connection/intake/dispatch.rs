@@ -159,7 +159,9 @@ impl Intake {
             };
             match &encoded {
                 Ok(_) => {
-                    if !lane.enqueue(job, patience).await {
+                    // One look at the clock does for both, unless another lane was waited for.
+                    let at = if index == 0 { arrived } else { now() };
+                    if !lane.enqueue(job, at, patience).await {
                         dispatched = Dispatched::Late;
                     }
                 }
