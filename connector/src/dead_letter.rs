@@ -207,7 +207,8 @@ impl DeadLetters {
             original: None,
         };
         // Without any patience it is taken in or refused at once. A future that were not ready would refuse it too.
-        let _ = lane.enqueue(letter, entered).now_or_never();
+        let now = tokio::time::Instant::now().into_std();
+        let _ = lane.enqueue(letter, now, entered).now_or_never();
         false
     }
 }

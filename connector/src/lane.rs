@@ -208,8 +208,8 @@ impl Lane {
         drop(unfinished);
     }
 
-    /// Hands a record over, or refuses it when the lane holds as much as its destination can deliver in time, or the
-    /// destination takes nothing.
+    /// Hands a record over at the instant `at`, which is now, or refuses it when the lane holds as much as its destination can
+    /// deliver in time, or the destination takes nothing.
     ///
     /// A lane that merely starts up or hiccups gets a moment of patience, until `patience` at most, which holds the
     /// source back through TCP instead of refusing; one that was full lately refuses at once, so that a stuck
@@ -217,13 +217,13 @@ impl Lane {
     ///
     /// False when the lane is retired: the record was refused for now, and whoever brought it should look where the next one
     /// goes.
-    pub async fn enqueue(&self, job: Job, patience: Instant) -> bool {
+    pub async fn enqueue(&self, job: Job, at: Instant, patience: Instant) -> bool {
         let (policy, bytes) = (&self.policies[job.policy], job.piece.len());
         if policy.body.bytes(1, bytes) > self.body_bytes_max[job.policy] {
             self.settle(job, End::Rejected { cause: Cause::TooLarge, reason: None }, None, 1, now());
             return true;
         }
-        let entry = match self.try_enqueue(job) {
+        let entry = match self.try_enqueue(job, at) {
             Entry::Full(job) => self.wait_for_room(job, patience).await,
             entry => entry,
         };
@@ -255,7 +255,7 @@ impl Lane {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             room.as_mut().enable();
-            job = match self.try_enqueue(job) {
+            job = match self.try_enqueue(job, now()) {
                 Entry::Full(job) => job,
                 entry => return entry,
             };
@@ -271,8 +271,7 @@ impl Lane {
     }
 
     /// Gives the job back when there is no room, or no use.
-    fn try_enqueue(&self, job: Job) -> Entry {
-        let now = now();
+    fn try_enqueue(&self, job: Job, now: Instant) -> Entry {
         let mut state = self.lock();
         if self.retired.is() {
             return Entry::Retired(job);

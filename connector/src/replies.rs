@@ -228,23 +228,36 @@ impl Replies {
 
     /// False when nobody hears of it: the answer was given without it, or can be given to nobody any more.
     fn settle(&self, sequence: u64, outcome: Outcome, futile: bool) -> bool {
-        let mut state = self.lock();
-        let Some(index) = sequence.checked_sub(state.base) else { return false };
-        let Some(Slot::Record(record)) = state.slots.get_mut(index as usize) else { return false };
-        record.outcome = record.outcome.and(outcome);
-        record.futile |= futile;
-        record.open = record.open.saturating_sub(1);
-        let due = record.open == 0 && index == 0;
-        drop(state);
-        if due {
+        let settled = self.lock().settle(sequence, outcome, futile);
+        if settled == Some(Settled::First) {
             self.changed.notify_one();
         }
-        !self.gone.load(Ordering::Acquire)
+        settled.is_some() && !self.gone.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held leaves at worst one slot unsettled, which its deadline answers.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a record stood that a ticket was settled of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Settled {
+    Other,
+    /// It is the oldest, and nothing is open any more: its answer is due.
+    First,
+}
+
+impl State {
+    /// Takes note of the fate of a record at one destination; `None` when it was answered before.
+    fn settle(&mut self, sequence: u64, outcome: Outcome, futile: bool) -> Option<Settled> {
+        let index = sequence.checked_sub(self.base)?;
+        let Some(Slot::Record(record)) = self.slots.get_mut(index as usize) else { return None };
+        record.outcome = record.outcome.and(outcome);
+        record.futile |= futile;
+        record.open = record.open.saturating_sub(1);
+        Some(if record.open == 0 && index == 0 { Settled::First } else { Settled::Other })
     }
 }
 
@@ -328,9 +341,37 @@ impl Ticket {
         }
     }
 
+    /// Whether all there is to settle is a place in `replies`.
+    fn is_plain_of(&self, replies: &Arc<Replies>) -> bool {
+        self.share.is_none() && self.replies.as_ref().is_some_and(|own| Arc::ptr_eq(own, replies))
+    }
+
     /// Whether anybody still waits for the answer.
     pub fn is_wanted(&self) -> bool {
         self.replies.as_ref().is_some_and(|replies| !replies.gone.load(Ordering::Acquire))
+    }
+}
+
+/// Settles all of them as delivered: what follows each other of one connection at once. Taking the next of them must settle
+/// nothing by itself.
+pub fn deliver(tickets: impl Iterator<Item = Ticket>) {
+    let mut tickets = tickets.peekable();
+    while let Some(mut ticket) = tickets.next() {
+        if ticket.share.is_some() {
+            ticket.settle(Outcome::Delivered);
+            continue;
+        }
+        let Some(replies) = ticket.replies.take() else { continue };
+        let mut state = replies.lock();
+        let mut settled = state.settle(ticket.sequence, Outcome::Delivered, false);
+        while let Some(mut next) = tickets.next_if(|next| next.is_plain_of(&replies)) {
+            next.replies = None;
+            settled = state.settle(next.sequence, Outcome::Delivered, false).max(settled);
+        }
+        drop(state);
+        if settled == Some(Settled::First) {
+            replies.changed.notify_one();
+        }
     }
 }
 
@@ -406,6 +447,24 @@ mod tests {
         assert_eq!(outcomes, [Outcome::Retryable(Cause::Timeout)]);
         slow.into_iter().for_each(|ticket| ticket.settle(Outcome::Delivered));
         assert_eq!(drain(&replies, now + FAR).0, [], "the next slot is not settled by the late ticket");
+    }
+
+    #[tokio::test]
+    async fn tickets_of_several_connections_are_settled_whatever_their_order() {
+        let (one, other, now) = (Arc::new(Replies::default()), Arc::new(Replies::default()), Instant::now());
+        let of = |replies: &Arc<Replies>, n| record(replies, now, n).into_iter();
+        let tickets: Vec<_> =
+            of(&one, 1).chain(of(&one, 2)).chain(of(&other, 1)).chain(of(&one, 1)).collect();
+        let open = record(&other, now, 1);
+        // What told of the new records is heard.
+        one.changed().await;
+        other.changed().await;
+        deliver(tickets.into_iter());
+        assert!(one.changed().now_or_never().is_some() && other.changed().now_or_never().is_some());
+        assert_eq!(drain(&one, now), (vec![Outcome::Delivered; 3], Next::Write));
+        assert_eq!(drain(&other, now), (vec![Outcome::Delivered], Next::Write));
+        deliver(open.into_iter());
+        assert_eq!(drain(&other, now).0, [Outcome::Delivered]);
     }
 
     #[test]

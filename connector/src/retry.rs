@@ -12,11 +12,12 @@ pub struct RetryPolicy {
     pub attempts_max: u32,
 }
 
-/// Upper bound of the first pause where failures are the exception. It doubles with each attempt.
-const ISOLATED_BASE: Duration = Duration::from_millis(10);
+/// Upper bound of the first pause where failures are the exception, and what it grows by with each attempt: nearly all succeed
+/// at the second, and until then all that came behind them on their connections waits for its answer.
+const ISOLATED: (Duration, u32) = (Duration::from_millis(2), 4);
 
 /// The same where most attempts fail: the destination itself is in trouble and wants to be left alone.
-const TROUBLED_BASE: Duration = Duration::from_millis(100);
+const TROUBLED: (Duration, u32) = (Duration::from_millis(100), 2);
 
 /// Upper bound of any pause that the peer did not ask for.
 const CAP: Duration = Duration::from_secs(1);
@@ -43,8 +44,8 @@ impl RetryPolicy {
         if attempts >= self.attempts_max {
             return None;
         }
-        let base = if troubled { TROUBLED_BASE } else { ISOLATED_BASE };
-        let growth = 2_u32.saturating_pow(attempts.saturating_sub(1));
+        let (base, factor) = if troubled { TROUBLED } else { ISOLATED };
+        let growth = factor.saturating_pow(attempts.saturating_sub(1));
         let backoff = base.saturating_mul(growth).min(CAP).mul_f64(jitter);
         let asked = retry_after.map(|pause| pause.mul_f64(1.0 + jitter / 10.0));
         Some(asked.map_or(backoff, |asked| asked.max(backoff)))
@@ -87,7 +88,7 @@ impl Failing {
 mod tests {
     use super::*;
 
-    const ISOLATED: bool = false;
+    const SELDOM: bool = false;
     const OUTAGE: bool = true;
 
     #[test]
@@ -96,7 +97,7 @@ mod tests {
         let bounds =
             |failing| (1..=5).map(|tried| policy.delay(tried, None, failing, 1.0)).collect::<Vec<_>>();
         let ms = |n| Some(Duration::from_millis(n));
-        assert_eq!(bounds(ISOLATED), [ms(10), ms(20), ms(40), ms(80), None]);
+        assert_eq!(bounds(SELDOM), [ms(2), ms(8), ms(32), ms(128), None]);
         assert_eq!(bounds(OUTAGE), [ms(100), ms(200), ms(400), ms(800), None]);
         assert_eq!(policy.delay(1, None, OUTAGE, 0.0), Some(Duration::ZERO), "full jitter reaches zero");
         assert_eq!(RetryPolicy::new(20).delay(15, None, OUTAGE, 1.0), Some(CAP));
@@ -106,14 +107,14 @@ mod tests {
     fn a_peer_that_asks_for_more_gets_it_with_a_little_spread() {
         let policy = RetryPolicy::new(5);
         let asked = Some(Duration::from_secs(2));
-        assert_eq!(policy.delay(1, asked, ISOLATED, 0.5), Some(Duration::from_millis(2100)));
+        assert_eq!(policy.delay(1, asked, SELDOM, 0.5), Some(Duration::from_millis(2100)));
         let little = Some(Duration::from_millis(1));
         assert_eq!(policy.delay(4, little, OUTAGE, 0.5), Some(Duration::from_millis(400)));
     }
 
     #[test]
     fn one_attempt_means_no_retry() {
-        assert_eq!(RetryPolicy::new(1).delay(1, None, ISOLATED, 0.5), None);
+        assert_eq!(RetryPolicy::new(1).delay(1, None, SELDOM, 0.5), None);
     }
 
     #[test]

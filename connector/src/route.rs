@@ -3,7 +3,10 @@
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -89,10 +92,9 @@ pub struct Delivery {
     pub ordering: Option<LutCaches>,
     /// Which bins are sent, and under which names, unless all are as they came.
     pub transform: Option<Transform>,
-    /// Tells it from all others.
+    /// Tells it from all others that are different.
     pub number: usize,
-    /// Whether some of its records, or of those of the same namespaces, go to several destinations.
-    pub several: bool,
+    several: AtomicBool,
     filter: Option<Filter>,
     destinations: Destinations,
 }
@@ -109,6 +111,11 @@ pub struct Decision<'a> {
 }
 
 impl Delivery {
+    /// Whether some of its records, or of those of the same namespaces, go to several destinations.
+    pub fn has_several(&self) -> bool {
+        self.several.load(Relaxed)
+    }
+
     /// What becomes of a record. Looks at it as it was shipped, before any bin is dropped or renamed.
     pub fn decide(&self, notification: &ChangeNotification<'_>) -> Decision<'_> {
         let mut doubtful = None;
@@ -176,8 +183,8 @@ impl Router {
             ports.insert(*port, builder.port(levels, namespaces)?);
         }
         let namespaces = [&none.into_iter().collect(), &config.namespaces];
-        let mut other_ports = builder.port([None, Some(&config.root)], namespaces)?;
-        overlap::mark(ports.values_mut().chain([&mut other_ports]));
+        let other_ports = builder.port([None, Some(&config.root)], namespaces)?;
+        overlap::mark(ports.values().chain([&other_ports]));
         let letter_policy = builder.letter_policy(config)?;
         let Made { batch_max, batching, mut used, orderings, deliveries, .. } = builder.made.into_inner();
         if let Some(policy) = letter_policy {
@@ -293,6 +300,9 @@ impl Made {
     }
 }
 
+/// Kinds of sets in a namespace that others are compared with.
+const ALIKE_MAX: usize = 32;
+
 /// Batch policies that one configuration hands on to the next.
 const BATCHING_KEPT_MAX: usize = 256;
 
@@ -309,13 +319,24 @@ impl Builder<'_> {
                 found.iter().map(|namespace| &namespace.sections).chain(base.iter().copied()).collect();
             let fallback = self.route(&levels, || format!("namespaces.{name}"))?;
             let mut sets = HashMap::default();
+            // Sets that differ in nothing go by one route: it is then at hand for each of them, however many they are.
+            let mut alike: Vec<(Vec<&Sections>, Route)> = vec![(Vec::new(), fallback.clone())];
             for set in found.iter().flat_map(|namespace| namespace.sets.keys()) {
-                let levels: Vec<&Sections> = found
-                    .iter()
-                    .filter_map(|namespace| namespace.sets.get(set))
-                    .chain(levels.iter().copied())
-                    .collect();
-                let route = self.route(&levels, || format!("namespaces.{name}.sets.{set}"))?;
+                let of_set = found.iter().filter_map(|namespace| namespace.sets.get(set));
+                let own: Vec<&Sections> =
+                    of_set.filter(|sections| **sections != Sections::default()).collect();
+                let known = alike.iter().find(|(other, _)| *other == own).map(|(_, route)| route.clone());
+                let route = match known {
+                    Some(route) => route,
+                    None => {
+                        let levels: Vec<&Sections> = own.iter().chain(&levels).copied().collect();
+                        let route = self.route(&levels, || format!("namespaces.{name}.sets.{set}"))?;
+                        if alike.len() < ALIKE_MAX {
+                            alike.push((own, route.clone()));
+                        }
+                        route
+                    }
+                };
                 sets.insert(set.clone().into_bytes(), route);
             }
             namespaces.insert(name.clone().into_bytes(), NamespaceRoutes { fallback, sets });
@@ -381,7 +402,7 @@ impl Builder<'_> {
         let number = made.deliveries;
         drop(made);
         let ordering = ordering.filter(|ordering| ordering.enabled).map(|ordering| self.ordering(ordering));
-        let several = destinations.may_be_several();
+        let several = AtomicBool::new(destinations.may_be_several());
         let delivery =
             Delivery { encoder, batch, ordering, transform, number, several, filter, destinations };
         Ok(Route::To(Arc::new(delivery)))

@@ -12,10 +12,14 @@ use adapters::{Cause, Outcome};
 use tokio::time::{timeout, timeout_at};
 use tracing::warn;
 
-use self::dispatch::{Arrival, Dispatched};
+use self::{
+    dispatch::{Arrival, Dispatched},
+    pieces::Pieces,
+};
 use super::{ANSWER_WITHIN, KEEP_BYTES, Posted, Shared, Terms, now};
 use crate::{
     metrics::Ended,
+    notification::Bin,
     replies::Replies,
     route::Route,
     transform::Names,
@@ -27,6 +31,10 @@ use crate::{
 };
 
 mod dispatch;
+mod pieces;
+
+/// Room for bins that a connection keeps.
+const KEEP_BINS: usize = 64;
 
 /// Whoever retires a lane posts the new terms next.
 const POSTED_WITHIN: Duration = Duration::from_secs(1);
@@ -36,6 +44,9 @@ const LARGE_BYTES: usize = 128 * 1024;
 
 pub(super) struct Intake {
     inflated: Vec<u8>,
+    /// Where bins are kept, from record to record; empty in between.
+    bins: Vec<Bin<'static>>,
+    pieces: Pieces,
     /// Where new names of bins are kept, from record to record.
     names: Names,
     replies: Arc<Replies>,
@@ -49,7 +60,16 @@ impl Intake {
     /// Puts the records it takes into `replies`.
     pub(super) fn new(replies: Arc<Replies>, mut posted: Posted, shared: Arc<Shared>) -> Self {
         let terms = Arc::clone(&posted.borrow_and_update());
-        Self { inflated: Vec::new(), names: Names::default(), replies, terms, posted, shared }
+        Self {
+            inflated: Vec::new(),
+            bins: Vec::new(),
+            pieces: Pieces::default(),
+            names: Names::default(),
+            replies,
+            terms,
+            posted,
+            shared,
+        }
     }
 
     /// The terms on which records are taken now.
@@ -106,7 +126,8 @@ impl Intake {
         caught_up: Instant,
     ) -> Result<(), ResultCode> {
         let body = frame.body();
-        let decoded = message::decode(body, now_unix_ms).map_err(|error| self.refuse(&error))?;
+        let bins = std::mem::take(&mut self.bins);
+        let decoded = message::decode_with(body, now_unix_ms, bins).map_err(|error| self.refuse(&error))?;
         let notification = &decoded.notification;
         let lag_ms = notification.lut_unix_ms.map(|lut| now_unix_ms.saturating_sub(lut));
         self.shared.metrics.arrived(frame.bytes.len(), lag_ms.map(Duration::from_millis));
@@ -136,6 +157,7 @@ impl Intake {
                     dispatched
                 }
             };
+            self.keep(std::mem::take(&mut notification.bins));
             match dispatched {
                 Dispatched::Done => {}
                 Dispatched::Late => {
@@ -161,6 +183,13 @@ impl Intake {
         let waited = now().saturating_duration_since(caught_up);
         self.shared.metrics.ended(Ended::Error(Cause::Overloaded), waited);
         Outcome::Retryable(Cause::Overloaded).into()
+    }
+
+    /// Keeps the memory of bins for the next record, unless it is that of an unusual one.
+    fn keep(&mut self, bins: Vec<Bin<'_>>) {
+        if bins.capacity() <= KEEP_BINS {
+            self.bins = message::emptied(bins);
+        }
     }
 
     /// The answer to a message that cannot be parsed: final, as nothing can be sent.

@@ -113,6 +113,11 @@ impl<'r> Fates<'r> {
         if self.records > 1 { About::Several } else { About::Alone }
     }
 
+    /// Whether the destination has all of them, which is the usual end.
+    pub(super) fn are_all_delivered(&self) -> bool {
+        matches!(self.each, Each::All(Outcome::Delivered))
+    }
+
     /// Records that the destination has.
     pub(super) fn delivered(&self) -> usize {
         match &self.each {

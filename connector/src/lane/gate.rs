@@ -301,6 +301,19 @@ mod tests {
     }
 
     #[test]
+    fn who_throttles_some_records_of_its_requests_gets_fewer_requests() {
+        let mut now = Instant::now();
+        let mut gate = Gate::new(32, 32, now);
+        for _ in 0..200 {
+            let pass = gate.begin(now);
+            now += MS;
+            gate.end(pass, Sign::Works { records: 100, throttled: 0.5 }, now, 0.0);
+        }
+        assert!(gate.limit() < 8 && gate.is_throttled(), "{}", gate.limit());
+        assert!(gate.admits(now), "what it takes goes on");
+    }
+
+    #[test]
     fn who_asks_again_and_again_takes_nothing_either() {
         let start = Instant::now();
         let mut gate = Gate::new(8, 8, start);

@@ -76,12 +76,23 @@ impl Tickets {
     }
 
     /// Gives all of them the same fate.
-    pub fn settle(self, outcome: Outcome) {
-        if let Some(stats) = self.letter.filter(|_| outcome == Outcome::Delivered) {
+    pub fn settle(mut self, outcome: Outcome) {
+        self.settle_others(outcome);
+        self.own.settle(outcome);
+    }
+
+    /// The same, but for the job's own, which [`Tickets::into_own`] gives.
+    pub(crate) fn settle_others(&mut self, outcome: Outcome) {
+        if let Some(stats) = self.letter.take_if(|_| outcome == Outcome::Delivered) {
             stats.confirmed.fetch_add(1, Ordering::Relaxed);
         }
-        self.superseded.into_iter().for_each(|ticket| ticket.settle(outcome));
-        self.own.settle(outcome);
+        self.superseded.drain(..).for_each(|ticket| ticket.settle(outcome));
+    }
+
+    /// The ticket of the job itself, after those of the others were settled.
+    pub(crate) fn into_own(self) -> Ticket {
+        debug_assert!(self.superseded.is_empty(), "those who wait for older versions were told");
+        self.own
     }
 
     /// Refuses all of them for now, and slowly.

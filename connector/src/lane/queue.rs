@@ -35,7 +35,7 @@ pub(super) struct Queue {
     apart_max: usize,
     suspects: Suspects,
     /// Every record with a job that may go, is parked or in flight, and the later versions behind it.
-    records: HashMap<RecordId, VecDeque<Job>, RandomState>,
+    records: HashMap<RecordId, Later, RandomState>,
     /// Jobs that wait for another attempt, by when it is due.
     parked: Timed,
     /// See [`Queue::alarm`].
@@ -49,6 +49,9 @@ pub(super) struct Queue {
     /// Jobs that a newer version made needless; see [`Queue::take_superseded`].
     superseded: u64,
 }
+
+/// The versions behind the one that may go, is parked or in flight: seldom any, so that most records keep no room for them.
+type Later = Option<Box<VecDeque<Job>>>;
 
 /// What a job that was handed in calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +124,7 @@ impl Queue {
         self.held_bytes += bytes;
         match self.records.entry(job.record) {
             Entry::Occupied(mut busy) => {
-                let waiting = busy.get_mut();
+                let waiting = busy.get_mut().get_or_insert_default();
                 let mut job = Some(job);
                 match waiting.back_mut().and_then(|last| last.supersede(&mut job)) {
                     Some(dropped_bytes) => self.drop_one(dropped_bytes),
@@ -135,7 +138,7 @@ impl Queue {
                 Pushed::Nothing
             }
             Entry::Vacant(free) => {
-                free.insert(VecDeque::new());
+                free.insert(None);
                 if self.suspects.is_isolated(&job.record) {
                     self.apart.push(job.deadline, vec![job]);
                     return Pushed::Work;
@@ -278,10 +281,12 @@ impl Queue {
         drained.extend(std::iter::from_fn(|| self.apart.pop()).flatten());
         self.busy.clear();
         for index in 0..drained.len() {
-            drained.extend(self.records.remove(&drained[index].record).into_iter().flatten());
+            let later = self.records.remove(&drained[index].record).flatten();
+            drained.extend(later.into_iter().flat_map(|later| *later));
         }
         // Of those in flight only the later versions.
-        self.records.values_mut().for_each(|waiting| drained.extend(waiting.drain(..)));
+        let later = self.records.values_mut().filter_map(Option::take);
+        drained.extend(later.flat_map(|later| *later));
         self.held -= drained.len();
         self.held_bytes -= drained.iter().map(Job::bytes).sum::<usize>();
         drained
@@ -295,8 +300,10 @@ impl Queue {
     }
 
     fn release(&mut self, record: &RecordId, now: Instant) {
-        let Some(waiting) = self.records.get_mut(record) else { return };
-        let Some(next) = waiting.pop_front() else { return drop(self.records.remove(record)) };
+        let Entry::Occupied(mut busy) = self.records.entry(*record) else { return };
+        let Some(next) = busy.get_mut().as_mut().and_then(|later| later.pop_front()) else {
+            return drop(busy.remove());
+        };
         let index = next.policy;
         self.enter_again(next);
         self.flush_later(index, now);
@@ -327,7 +334,7 @@ impl Queue {
     /// Whether a newer version that stands for a job waits behind it.
     fn is_overtaken(&self, job: &Job) -> bool {
         let Some(order) = &job.order else { return false };
-        let next = self.records.get(&job.record).and_then(VecDeque::front);
+        let next = self.records.get(&job.record).and_then(|later| later.as_ref()?.front());
         next.and_then(|next| next.order.as_ref())
             .is_some_and(|next| next.stands_for(order) && next.lut_unix_ms > order.lut_unix_ms)
     }
@@ -335,7 +342,7 @@ impl Queue {
     /// Drops a job that was overtaken while it waited. What becomes of the version behind it is the answer.
     fn give_way(&mut self, job: Job, now: Instant) {
         let record = job.record;
-        let next = self.records.get_mut(&record).and_then(VecDeque::front_mut);
+        let next = self.records.get_mut(&record).and_then(|later| later.as_mut()?.front_mut());
         if let Some(dropped_bytes) = next.and_then(|next| next.supersede(&mut Some(job))) {
             self.drop_one(dropped_bytes);
         }

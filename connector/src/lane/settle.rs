@@ -15,7 +15,7 @@ use super::{
     state::{Concluded, End},
     turns::Turn,
 };
-use crate::dead_letter::Why;
+use crate::{dead_letter::Why, replies};
 
 impl Lane {
     /// Settles the jobs of a request, or sees to it that they go again. Leaves `batch` empty.
@@ -37,7 +37,7 @@ impl Lane {
             self.sooner.notify_one();
         }
         let Concluded { settled, class, delivered, retried, split, change } = concluded;
-        match settled.len() {
+        match settled.len() + batch.len() {
             0 => {}
             1 => self.room.notify_one(),
             _ => self.room.notify_waiters(),
@@ -53,6 +53,8 @@ impl Lane {
         if let Some(change) = change {
             self.told.changed(&self.name, change, class, report.status, now);
         }
+        batch.iter_mut().for_each(|job| job.tickets.settle_others(Outcome::Delivered));
+        replies::deliver(batch.drain(..).map(|job| job.tickets.into_own()));
         for (job, end) in settled {
             self.settle(job, end, report.status, count, now);
         }

@@ -55,7 +55,8 @@ pub(super) struct Rules {
 /// What a request's end comes to.
 #[derive(Debug)]
 pub(super) struct Concluded<'r> {
-    /// The jobs that are done with, those that cannot wait any longer among them.
+    /// The jobs that are done with, those that cannot wait any longer among them; where the request was delivered, not its
+    /// own.
     pub(super) settled: Vec<(Job, End<'r>)>,
     pub(super) class: Class,
     pub(super) delivered: usize,
@@ -124,7 +125,8 @@ impl State {
         !full || queue.held() == 0
     }
 
-    /// Takes note of how a request ended, and decides what becomes of its jobs. Leaves `batch` empty.
+    /// Takes note of how a request ended, and decides what becomes of its jobs. Leaves in `batch` those that are delivered
+    /// where all are, so that the usual end needs no list, and otherwise none.
     pub(super) fn conclude<'r>(
         &mut self,
         turn: Turn,
@@ -149,14 +151,14 @@ impl State {
         self.admission.answered(request, held, now);
         self.limit_batches();
 
-        let mut concluded = Concluded {
-            settled: Vec::with_capacity(count),
-            class: fates.class,
-            delivered,
-            retried: 0,
-            split: 0,
-            change,
-        };
+        let mut concluded =
+            Concluded { settled: Vec::new(), class: fates.class, delivered, retried: 0, split: 0, change };
+        if fates.are_all_delivered() {
+            self.all_delivered(batch, now);
+            self.refuse_what_waits(now, &mut concluded.settled);
+            return concluded;
+        }
+        concluded.settled.reserve(count);
         let mut parts = Vec::new();
         for (mut job, fate) in batch.drain(..).zip(fates.iter()) {
             if let Outcome::Retryable(cause) | Outcome::Rejected(cause) = fate.outcome {
@@ -193,6 +195,16 @@ impl State {
         }
         self.refuse_what_waits(now, &mut concluded.settled);
         concluded
+    }
+
+    /// Lets go of jobs that are delivered.
+    fn all_delivered(&mut self, batch: &[Job], now: Instant) {
+        let queue = &mut self.turns.queue;
+        if !queue.suspects().is_empty() {
+            batch.iter().for_each(|job| queue.suspects().clear(&job.record));
+        }
+        // A later version that may go now needs no call: this worker looks for work next.
+        batch.iter().for_each(|job| queue.finish(job, now));
     }
 
     /// What a request tells of its destination; takes note of it.

@@ -3,13 +3,13 @@
 //! A record belongs to its namespace for good, but may change its set (a delete can come without one), its port and the
 //! value that picks its destinations. So the namespace decides.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::atomic::Ordering::Relaxed};
 
-use super::{Delivery, NamespaceRoutes, PortRoutes, Route};
+use super::{NamespaceRoutes, PortRoutes, Route};
 
 /// Marks every route of a namespace in which any route, of whatever port, has several destinations.
-pub(super) fn mark<'a>(ports: impl Iterator<Item = &'a mut PortRoutes>) {
-    let mut ports: Vec<_> = ports.collect();
+pub(super) fn mark<'a>(ports: impl Iterator<Item = &'a PortRoutes>) {
+    let ports: Vec<_> = ports.collect();
     // Namespaces without routes of their own go by the port's.
     let others = ports.iter().any(|port| is_several(&port.fallback));
     let mut named = HashSet::new();
@@ -17,14 +17,14 @@ pub(super) fn mark<'a>(ports: impl Iterator<Item = &'a mut PortRoutes>) {
         let several = port.namespaces.iter().filter(|(_, routes)| routes.is_several());
         named.extend(several.map(|(name, _)| name.clone()));
     }
-    for port in &mut ports {
+    for port in &ports {
         if others || !named.is_empty() {
-            set(&mut port.fallback);
+            set(&port.fallback);
         }
-        for (name, routes) in &mut port.namespaces {
+        for (name, routes) in &port.namespaces {
             if others || named.contains(name) {
-                set(&mut routes.fallback);
-                routes.sets.values_mut().for_each(set);
+                set(&routes.fallback);
+                routes.sets.values().for_each(set);
             }
         }
     }
@@ -37,14 +37,11 @@ impl NamespaceRoutes {
 }
 
 fn is_several(route: &Route) -> bool {
-    matches!(route, Route::To(delivery) if delivery.several)
+    matches!(route, Route::To(delivery) if delivery.has_several())
 }
 
-fn set(route: &mut Route) {
+fn set(route: &Route) {
     if let Route::To(delivery) = route {
-        match Arc::<Delivery>::get_mut(delivery) {
-            Some(delivery) => delivery.several = true,
-            None => debug_assert!(false, "every route has a delivery of its own"),
-        }
+        delivery.several.store(true, Relaxed);
     }
 }

@@ -119,3 +119,26 @@ fn routes_by_value() {
     }
     assert_eq!(found(bin(), Some(b"orders"), &[]), ["default"], "a delete has no bins");
 }
+
+#[test]
+fn sets_that_are_settled_alike_share_a_route_and_others_do_not() {
+    let mut config = config(&["a", "b"]);
+    let to =
+        |name: &str| Sections { routing: Some(Routing::To(vec![name.to_owned()])), ..Sections::default() };
+    config.root = to("a");
+    let sets = &mut config.namespaces.entry("test".to_owned()).or_default().sets;
+    sets.insert("plain".to_owned(), Sections::default());
+    sets.insert("second".to_owned(), to("b"));
+    sets.insert("third".to_owned(), to("b"));
+    sets.insert("none".to_owned(), Sections { routing: Some(Routing::Skip), ..Sections::default() });
+    let routes = Router::new(&config, Instant::now()).expect("routes").for_port(0);
+    let of = |set: &[u8]| match routes.route(b"test", Some(set)) {
+        Route::To(delivery) => Some(Arc::clone(delivery)),
+        Route::Skip => None,
+    };
+    let [plain, other, second, third] = [b"plain".as_slice(), b"other", b"second", b"third"].map(of);
+    assert!(plain.as_ref().zip(other.as_ref()).is_some_and(|(plain, other)| Arc::ptr_eq(plain, other)));
+    assert!(second.as_ref().zip(third.as_ref()).is_some_and(|(second, third)| Arc::ptr_eq(second, third)));
+    assert_ne!(plain.expect("a route").number, second.expect("a route").number);
+    assert!(of(b"none").is_none());
+}

@@ -37,16 +37,33 @@ pub struct Decoded<'a> {
 ///
 /// `now_unix_ms` is when the frame was complete: relative expiry counts from there.
 pub fn decode(body: &[u8], now_unix_ms: u64) -> Result<Decoded<'_>, MessageError> {
+    decode_with(body, now_unix_ms, Vec::new())
+}
+
+/// The same, with the memory of another notification's bins, which [`emptied`] made of them.
+pub fn decode_with<'a>(
+    body: &'a [u8],
+    now_unix_ms: u64,
+    bins: Vec<Bin<'a>>,
+) -> Result<Decoded<'a>, MessageError> {
     let mut identity = Identity::default();
-    match decode_parts(body, now_unix_ms, &mut identity) {
+    match decode_parts(body, now_unix_ms, bins, &mut identity) {
         Ok(decoded) => Ok(decoded),
         Err(problem) => Err(MessageError::new(problem, &identity)),
     }
 }
 
+/// The memory of these bins, for bins that borrow from something else.
+pub fn emptied<'b>(mut bins: Vec<Bin<'_>>) -> Vec<Bin<'b>> {
+    bins.clear();
+    // There is none to turn into another one: the standard library collects such a vector where it is.
+    bins.into_iter().map_while(|_| None).collect()
+}
+
 fn decode_parts<'a>(
     body: &'a [u8],
     now_unix_ms: u64,
+    mut bins: Vec<Bin<'a>>,
     identity: &mut Identity<'a>,
 ) -> Result<Decoded<'a>, Problem> {
     let (header, mut walk) = Header::parse(body)?;
@@ -64,13 +81,12 @@ fn decode_parts<'a>(
 
     let mut anomalies = Anomalies::of(&header);
     let operation;
-    let mut bins = Vec::new();
     if header.is_delete() {
         skip_ops(&mut walk, &header, &mut anomalies)?;
         operation = delete(&header);
     } else {
         let emptied;
-        (bins, emptied) = take_ops(&mut walk, &header, &mut anomalies)?;
+        (bins, emptied) = take_ops(&mut walk, &header, bins, &mut anomalies)?;
         operation = if emptied { delete(&header) } else { Operation::Write };
     }
     walk.end()?;
@@ -171,9 +187,10 @@ fn delete(header: &Header) -> Operation {
 fn take_ops<'a>(
     walk: &mut Walk<'a>,
     header: &Header,
+    room: Vec<Bin<'a>>,
     anomalies: &mut Anomalies,
 ) -> Result<(Vec<Bin<'a>>, bool), Problem> {
-    let mut bins = Bins::with_room_for(walk.ops_possible(header.n_ops));
+    let mut bins = Bins::within(room, walk.ops_possible(header.n_ops));
     let mut emptied = false;
     for _ in 0..header.n_ops {
         let op = walk.op()?;
@@ -231,8 +248,10 @@ impl<'a> Bins<'a> {
     /// a message of many bins takes no quadratic time.
     const SEARCHED_MAX: usize = 64;
 
-    fn with_room_for(bins: usize) -> Self {
-        Self { bins: Vec::with_capacity(bins), seen: 0 }
+    /// For so many bins, in this memory as far as it goes.
+    fn within(mut room: Vec<Bin<'a>>, bins: usize) -> Self {
+        room.reserve(bins);
+        Self { bins: room, seen: 0 }
     }
 
     fn set(&mut self, bin: Bin<'a>, anomalies: &mut Anomalies) {

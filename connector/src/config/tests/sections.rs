@@ -214,3 +214,12 @@ namespaces: {n: {batching: {max-records: 3}, sets: {s: {format: msgpack, bin-tra
     assert_eq!(at(Some(9901), None, None), expected(false, 2, "root", 2));
     assert_eq!(at(Some(9901), Some("n"), Some("s")), expected(true, 3, "set", 2));
 }
+
+#[test]
+fn tens_of_thousands_of_sets_fit() {
+    let sets: String = (0..12_000).map(|n| format!("    set-{n}: {{routing: {{mode: skip}}}}\n")).collect();
+    let text =
+        format!("destinations: {{a: {{urls: ['http://h/']}}}}\nnamespaces:\n  shop:\n   sets:\n{sets}");
+    let config = parse(&text, Path::new("")).unwrap().config;
+    assert_eq!(config.namespaces["shop"].sets.len(), 12_000);
+}

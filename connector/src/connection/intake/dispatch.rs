@@ -110,7 +110,7 @@ impl Intake {
             self.shared.metrics.anomaly("bin-renamed-like-another");
         }
         let encoder = &delivery.encoder;
-        let mut piece = Vec::with_capacity(512);
+        let mut piece = self.pieces.buffer();
         let encoded = encoder.write(notification, arrival.frame.bytes, &mut piece);
         if encoder.hides_a_bin(notification) {
             self.shared.metrics.anomaly("bin-hidden-by-metadata");
@@ -131,16 +131,18 @@ impl Intake {
             // That may have taken seconds.
             if self.posted.has_changed().unwrap_or(false) {
                 self.shared.window.leave(1, bytes);
+                self.pieces.give_back(piece);
                 return Dispatched::Never;
             }
         }
         let arrived = now();
-        let piece = if encoded.is_ok() { Bytes::from(piece) } else { Bytes::new() };
+        let mut kept = if encoded.is_ok() { self.pieces.keep(&piece) } else { Bytes::new() };
+        self.pieces.give_back(piece);
         let patience = arrival.caught_up + PATIENCE;
         let tickets = self.replies.push_record(arrived, arrival.deadline, bytes, destinations.len());
         let shipment = self.shipment(record, notification, arrival.frame, delivery, destinations);
         let (mut stale, mut held, mut dispatched) = (true, false, Dispatched::Done);
-        for (mut ticket, &destination) in tickets.zip(destinations) {
+        for (index, (mut ticket, &destination)) in tickets.zip(destinations).enumerate() {
             let lane = &self.terms.lanes[destination];
             if let Some(shipment) = &shipment {
                 ticket = ticket.remembered(shipment, destination);
@@ -162,9 +164,10 @@ impl Intake {
                 continue;
             }
             let keeps = lane.dead_letters().keeps_originals();
+            let last = index + 1 == destinations.len();
             let job = Job {
                 record,
-                piece: piece.clone(),
+                piece: if last { std::mem::take(&mut kept) } else { kept.clone() },
                 request: request.cloned(),
                 policy: delivery.batch,
                 order,
@@ -176,7 +179,9 @@ impl Intake {
             };
             match &encoded {
                 Ok(_) => {
-                    if !lane.enqueue(job, patience).await {
+                    // One look at the clock does for both, unless another lane was waited for.
+                    let at = if index == 0 { arrived } else { now() };
+                    if !lane.enqueue(job, at, patience).await {
                         dispatched = Dispatched::Late;
                     }
                 }
@@ -210,7 +215,7 @@ impl Intake {
         delivery: &Delivery,
         destinations: &[usize],
     ) -> Option<Arc<Shipment>> {
-        let memory = self.shared.delivered.as_ref().filter(|_| delivery.several)?;
+        let memory = self.shared.delivered.as_ref().filter(|_| delivery.has_several())?;
         // Two changes may be equal in all but their times.
         let known = destinations.len() > 1 && notification.lut_unix_ms.is_some();
         let version = known.then(|| memory.version(frame.body(), delivery.number));

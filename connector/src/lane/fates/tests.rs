@@ -162,3 +162,19 @@ fn only_what_may_come_from_the_record_makes_a_suspect() {
         assert!(!may_be_poison(Class::Transient, cause), "{cause}");
     }
 }
+
+#[test]
+fn who_asks_for_less_by_the_record_asks_for_less() {
+    let throttled = |retryable: bool| {
+        let failures = ["0", "2"].map(|name| ItemFailure {
+            identifier: name.to_owned(),
+            retryable,
+            cause: Cause::Overloaded,
+            reason: None,
+        });
+        Report::partial(Some(200), failures.to_vec())
+    };
+    assert_eq!(sign(&throttled(true), 4), Sign::Works { records: 4, throttled: 0.5 });
+    assert_eq!(sign(&throttled(false), 4), works(4), "what is refused for good asks for nothing");
+    assert_eq!(sign(&named(&[("0", true)]), 4), works(4), "a record that failed of itself");
+}

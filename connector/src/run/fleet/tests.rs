@@ -111,7 +111,7 @@ impl Harbour {
     async fn hand_over(&self, lane: &Arc<Lane>, key: u8, version: u32) -> bool {
         let job = self.job(key, version);
         let now = job.entered;
-        lane.enqueue(job, now).await
+        lane.enqueue(job, now, now).await
     }
 
     /// What was sent once everybody has done what there is to do at this time.

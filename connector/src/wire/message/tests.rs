@@ -355,3 +355,15 @@ fn vectors() -> Vec<Vec<u8>> {
     assert!(vectors.len() > 40);
     vectors
 }
+
+#[test]
+fn the_memory_of_bins_serves_the_next_notification() {
+    let first = Message::write().bin("a", 1).bin("b", 2).body();
+    let bins = decode(&first, NOW_UNIX_MS).expect("sound").notification.bins;
+    let (room, at) = (bins.capacity(), bins.as_ptr() as usize);
+    let second = Message::write().bin("c", 3).body();
+    let decoded = decode_with(&second, NOW_UNIX_MS, emptied(bins)).expect("sound");
+    assert_eq!(decoded, decode(&second, NOW_UNIX_MS).expect("sound"));
+    let bins = decoded.notification.bins;
+    assert_eq!((bins.capacity(), bins.as_ptr() as usize), (room, at));
+}
