@@ -148,16 +148,13 @@ impl Intake {
                 Route::Skip => None,
                 Route::To(delivery) => Some(delivery),
             };
+            let mut names = std::mem::take(&mut self.names);
             let dispatched = match delivery {
                 None => self.skip(arrival).await,
-                Some(delivery) => {
-                    let mut names = std::mem::take(&mut self.names);
-                    let dispatched = self.dispatch(notification, arrival, &mut names, delivery).await;
-                    self.names = names;
-                    dispatched
-                }
+                Some(delivery) => self.dispatch(notification, arrival, &mut names, delivery).await,
             };
             self.keep(std::mem::take(&mut notification.bins));
+            self.names = names;
             match dispatched {
                 Dispatched::Done => {}
                 Dispatched::Late => {
