@@ -62,7 +62,8 @@ impl Bounds {
 async fn ask(network: &Network) -> Option<Value> {
     let end = network.connect(WHO_ASKS, SocketAddr::new(CONNECTOR, 8902)).await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(end)).await.ok()?;
-    let request = Request::get("/manage/rest/v1/metrics").header("host", "sim").body(Empty::<Bytes>::new()).ok()?;
+    let request =
+        Request::get("/manage/rest/v1/metrics").header("host", "sim").body(Empty::<Bytes>::new()).ok()?;
     let answer = async {
         let answer = sender.send_request(request).await.ok()?;
         serde_json::from_slice(&answer.into_body().collect().await.ok()?.to_bytes()).ok()

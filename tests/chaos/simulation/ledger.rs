@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::Notify,
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{events::Events, network::Network};
 
@@ -289,7 +286,9 @@ impl Ledger {
         let book = self.lock();
         let records = book.records.iter().enumerate();
         let missing = records.filter(|(_, record)| record.acknowledged < record.newest);
-        missing.map(|(key, record)| format!("{key}.{} (acknowledged .{})", record.newest, record.acknowledged)).collect()
+        missing
+            .map(|(key, record)| format!("{key}.{} (acknowledged .{})", record.newest, record.acknowledged))
+            .collect()
     }
 
     /// The number of the destination that gets dead letters.

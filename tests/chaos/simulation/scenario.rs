@@ -117,8 +117,9 @@ impl Scenario {
             });
         }
         for (number, name) in names.iter().enumerate() {
-            let urls: Vec<String> =
-                (0..endpoints[number]).map(|endpoint| format!("http://{}/", receiver_name(receiver_ip(number, endpoint)))).collect();
+            let urls: Vec<String> = (0..endpoints[number])
+                .map(|endpoint| format!("http://{}/", receiver_name(receiver_ip(number, endpoint))))
+                .collect();
             config["destinations"][name] = json!({
                 "type": "http",
                 "urls": urls,
@@ -180,7 +181,9 @@ impl Scenario {
             Reload::Workers(workers) => each("workers", json!(workers)),
             Reload::CallTimeout(ms) => each("call-timeout", json!(ms)),
             Reload::Header(value) => each("headers", json!({"x-configuration": value.to_string()})),
-            Reload::Batching(records) => config["batching"] = json!({"max-records": records, "batch-interval": 20}),
+            Reload::Batching(records) => {
+                config["batching"] = json!({"max-records": records, "batch-interval": 20})
+            }
             Reload::Window(records) => config["service"]["max-concurrent-records"] = json!(records),
             Reload::Nonsense => config["destinations"] = json!("none"),
         }

