@@ -160,7 +160,7 @@ class Scene:
         return {
             "shipped": account["shipped"], "acked": account["acked"], "lost": account["lost"], "duplicates": account["duplicates"],
             "unfinished": summary["unfinished"], "abandoned": sum(summary["abandoned"].values()), "refused": sum(summary["retried"].values()),
-            "unanswered_s": summary.get("unanswered_max_ms", summary["latency_max_ms"]) / 1e3, "timeouts": summary["timeouts"], "resets": summary["resets"],
+            "unanswered_s": summary["unanswered_max_ms"] / 1e3, "timeouts": summary["timeouts"], "resets": summary["resets"],
             "malformed": summary["malformed"], "peak_mib": self.samples.peak_mib,
             "files": max((files for _, _, files in self.samples.taken), default=0),
             "seconds": summary["elapsed_seconds"], "exit": code, "panics": panics(self.log_text()), "samples": self.samples.taken,
