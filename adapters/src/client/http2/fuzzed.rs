@@ -33,11 +33,11 @@ pub fn peer(input: &[u8]) {
         assert!(out.len() < 128 * 1024 + 32 * input.len(), "{} bytes due", out.len());
         out.clear();
         // What was answered is fetched, and another request takes its place.
-        for place in 0..streams.len() {
-            if session.poll_answer(streams[place], Waker::noop()).is_ready()
+        for (place, stream) in streams.iter_mut().enumerate() {
+            if session.poll_answer(*stream, Waker::noop()).is_ready()
                 && let Ok(next) = begin(&mut session, 100 * place)
             {
-                streams[place] = next;
+                *stream = next;
             }
         }
     }
