@@ -4,7 +4,9 @@
 //! nothing below reaches the real one, so that a run depends on nothing but its seed. Where there is none, which is everywhere
 //! outside of `tests/chaos`, that costs a look at a thread-local for each connection and never one for its bytes.
 
-use std::{cell::RefCell, fmt, io, marker::PhantomData, net::SocketAddr, rc::Rc, sync::Arc, time::SystemTime};
+use std::{
+    cell::RefCell, fmt, io, marker::PhantomData, net::SocketAddr, rc::Rc, sync::Arc, time::SystemTime,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::{

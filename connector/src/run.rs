@@ -1,11 +1,6 @@
 //! Assembles the connector from its configuration, runs it until it is told to stop, and drains it.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use adapters::{BuildError, SharedTarget, tls::RELOAD_INTERVAL, world};
 use tokio::{

@@ -189,7 +189,9 @@ mod tests {
         let waiting: Vec<_> = (0..20)
             .map(|_| {
                 let mut receiver = receiver.clone();
-                tokio::spawn(async move { (receiver.wait_for(|value| *value == 2).await, receiver.changed().await) })
+                tokio::spawn(async move {
+                    (receiver.wait_for(|value| *value == 2).await, receiver.changed().await)
+                })
             })
             .collect();
         tokio::task::yield_now().await;
@@ -210,6 +212,9 @@ mod tests {
         sender.send_replace(1);
         drop(sender);
         assert_eq!((receiver.changed().await, receiver.changed().await), (Ok(()), Err(Closed)));
-        assert_eq!((receiver.wait_for(|value| *value == 1).await, receiver.wait_for(|value| *value == 2).await), (Ok(()), Err(Closed)));
+        assert_eq!(
+            (receiver.wait_for(|value| *value == 1).await, receiver.wait_for(|value| *value == 2).await),
+            (Ok(()), Err(Closed))
+        );
     }
 }

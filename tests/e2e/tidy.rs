@@ -140,14 +140,41 @@ fn only_one_file_knows_result_codes() {
 
 #[test]
 fn only_the_client_and_the_simulator_connect_to_anyone_else() {
-    let connects = ["TcpStream::connect", "TcpSocket::new"];
+    let connects = ["TcpStream::connect", "TcpSocket::new", "world::connect"];
     let mut found = Vec::new();
     for file in ["adapters/src", "connector/src"].into_iter().flat_map(sources) {
         // `health` asks the connector itself.
-        let may = ["adapters/src/client", "connector/src/simulator", "connector/src/health.rs"];
+        let may = [
+            "adapters/src/client",
+            "adapters/src/world.rs",
+            "connector/src/simulator",
+            "connector/src/health.rs",
+        ];
         if !may.iter().any(|place| file.path.starts_with(place)) {
             found.extend(file.code().filter(|(_, text)| has_any(text, &connects)).map(|at| file.at(at)));
         }
+    }
+    none(&found);
+}
+
+#[test]
+fn nothing_that_is_simulated_throws_dice_that_no_seed_reaches() {
+    // Programs of their own, and what runs beside the connector.
+    let others = ["main.rs", "health.rs", "demo", "simulator", "receiver", "replay"];
+    let mut found = Vec::new();
+    for file in ["adapters/src", "connector/src"].into_iter().flat_map(sources) {
+        if others.iter().any(|other| file.path.starts_with(format!("connector/src/{other}")))
+            || others[2..].iter().any(|other| file.path.ends_with(format!("connector/src/{other}.rs")))
+        {
+            continue;
+        }
+        let code: Vec<_> = file.code().collect();
+        for pair in code.windows(2) {
+            if pair[0].1.contains("select! {") && pair[1].1.trim() != "biased;" {
+                found.push(file.at(pair[0]));
+            }
+        }
+        found.extend(code.into_iter().filter(|(_, text)| text.contains("sync::watch")).map(|at| file.at(at)));
     }
     none(&found);
 }

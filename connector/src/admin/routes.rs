@@ -38,7 +38,9 @@ where
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => wrong_method(known),
         (Known::About, _) => json(StatusCode::OK, &about(view)),
         (Known::Metrics, _) => json(StatusCode::OK, &json::render(view, Instant::now().into_std())),
-        (Known::Prometheus, _) => text(prometheus::CONTENT_TYPE, prometheus::render(view, Instant::now().into_std())),
+        (Known::Prometheus, _) => {
+            text(prometheus::CONTENT_TYPE, prometheus::render(view, Instant::now().into_std()))
+        }
         (Known::Logging, _) => json(StatusCode::OK, &json!({ "levels": view.logs.levels() })),
         (Known::Alive, _) => json(StatusCode::OK, &json!({ "alive": true })),
         (Known::Ready, _) => match view.readiness() {

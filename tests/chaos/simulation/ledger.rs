@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::Notify,
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{events::Events, network::Network};
 
@@ -33,6 +30,8 @@ pub struct Promises {
     pub destinations: usize,
     /// No version after a newer one, and older ones may be left out.
     pub ordering: bool,
+    /// A record that destination 0 takes in no version: its dead letters count, and it may be held.
+    pub poison: Option<usize>,
     /// Streams of one connection are given up alone, which nobody sees from outside before this time.
     pub http2_patience: Option<Duration>,
 }
@@ -95,7 +94,8 @@ pub struct Totals {
 
 impl Ledger {
     pub fn new(records: usize, promises: Promises, events: Events, network: Network) -> Self {
-        let destinations = promises.destinations;
+        // And one for dead letters of the first.
+        let destinations = promises.destinations + 1;
         let book = Book {
             records: vec![Record::default(); records],
             delivered: vec![vec![BTreeSet::new(); records]; destinations],
@@ -188,7 +188,8 @@ impl Ledger {
     }
 
     fn check_delivered(&self, book: &Book, version: Version) {
-        for (destination, delivered) in book.delivered.iter().enumerate() {
+        let letters = &book.delivered[self.letters()][version.key];
+        for (destination, delivered) in book.delivered[..self.promises.destinations].iter().enumerate() {
             let there = &delivered[version.key];
             let fits = if self.promises.ordering {
                 // Passed over for a newer one, which is not answered yet or there.
@@ -197,7 +198,7 @@ impl Ledger {
             } else {
                 there.contains(&version.number)
             };
-            if !fits {
+            if !fits && !(destination == 0 && letters.contains(&version.number)) {
                 self.events.violated(&format_args!(
                     "{version} was acknowledged and is not at destination {destination}"
                 ));
@@ -229,7 +230,7 @@ impl Ledger {
         }
         book.open.insert(entry, Open { connection, begun: now, version: version.number });
         let newest = book.newest_begun[destination][version.key];
-        if version.number < newest && !is_late {
+        if version.number < newest && !is_late && destination != self.letters() {
             let places = |number| book.shipped.get(&(version.key, number)).copied();
             let reversed = places(version.number).zip(places(newest)).is_some_and(|(older, newer)| {
                 let connections = [older.0.0, older.1.0, newer.0.0, newer.1.0];
@@ -273,7 +274,11 @@ impl Ledger {
 
     /// Whether the newest version of every record was acknowledged.
     pub fn is_done(&self) -> bool {
-        self.lock().records.iter().all(|record| record.acknowledged == record.newest)
+        let book = self.lock();
+        let done = |(key, record): (usize, &Record)| {
+            record.acknowledged == record.newest || self.promises.poison == Some(key)
+        };
+        book.records.iter().enumerate().all(done)
     }
 
     /// The versions that are not acknowledged.
@@ -281,7 +286,19 @@ impl Ledger {
         let book = self.lock();
         let records = book.records.iter().enumerate();
         let missing = records.filter(|(_, record)| record.acknowledged < record.newest);
-        missing.map(|(key, record)| format!("{key}.{} (acknowledged .{})", record.newest, record.acknowledged)).collect()
+        missing
+            .map(|(key, record)| format!("{key}.{} (acknowledged .{})", record.newest, record.acknowledged))
+            .collect()
+    }
+
+    /// The number of the destination that gets dead letters.
+    pub fn letters(&self) -> usize {
+        self.promises.destinations
+    }
+
+    /// Whether a destination refuses whatever is of this record.
+    pub fn is_poison(&self, destination: usize, version: Version) -> bool {
+        destination == 0 && self.promises.poison == Some(version.key)
     }
 
     pub fn totals(&self) -> Totals {

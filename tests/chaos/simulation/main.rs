@@ -4,6 +4,7 @@
 //! `CHAOS_SEEDS=10000` runs so many, `CHAOS_SEED=7` runs one and prints what happens.
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs, reason = "a test crate of its own")]
 
+mod bounds;
 mod events;
 mod ledger;
 mod network;

@@ -149,7 +149,7 @@ impl Network {
         state.wake_all();
     }
 
-    /// Sets the addresses of a name.
+    /// Sets the addresses of a name; with none it leads nowhere.
     pub fn name(&self, name: &str, addresses: &[IpAddr]) {
         self.lock().names.insert(name.to_owned(), addresses.to_vec());
     }

@@ -7,11 +7,7 @@ use esp_connector::{
     reload::{Refusal, Reloads},
     run::{self, Options, RunError},
 };
-use tokio::{
-    sync::oneshot,
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::{
     events::Events,

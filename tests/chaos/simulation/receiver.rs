@@ -10,10 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, header::RETRY_AFTER, service::service_fn};
-use hyper_util::{
-    rt::TokioIo,
-    server::conn::auto,
-};
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
@@ -130,6 +127,10 @@ impl Receiver {
             )
         };
         sleep_until(Instant::now() + Duration::from_millis(takes_ms)).await;
+        if versions.iter().any(|version| self.ledger.is_poison(self.destination, *version)) && !mood.down {
+            self.events.note(&format_args!("destination {} refuses {}", self.destination, list(versions)));
+            return plain(StatusCode::UNPROCESSABLE_ENTITY);
+        }
         if mood.down || fails {
             let status = [
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -210,7 +211,8 @@ fn versions(body: &[u8]) -> Option<Vec<Version>> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let records = body.as_array().map_or(std::slice::from_ref(&body), Vec::as_slice);
     let version = |record: &serde_json::Value| {
-        let about = record.get("_meta")?;
+        // A dead letter has everything at the top.
+        let about = record.get("_meta").unwrap_or(record);
         let number = about.get("lut")?.as_u64()?.checked_sub(FIRST_LUT_UNIX_MS)?;
         // What the metadata says is what the record says, unless it is a delete.
         let same = record.get("version").is_none_or(|version| version.as_u64() == Some(number));

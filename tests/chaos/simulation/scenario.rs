@@ -62,6 +62,8 @@ pub enum Fault {
     Reload(Reload),
     /// The clock of the connector shows another time.
     ShiftClock(i64),
+    /// The name of a receiver leads nowhere for a time.
+    LoseName(usize, Duration),
 }
 
 /// What changes with a reload.
@@ -91,6 +93,7 @@ impl Scenario {
             "service": {
                 "address": "10.0.0.1",
                 "port": 8901,
+                "manage": {"address": "10.0.0.1", "port": 8902},
                 "max-concurrent-records": *pick(random, &[1, 4, 20, 200, 32_768]),
                 "enable-tcp-xdr-ack-buffering": random.bool(),
                 "shutdown-grace-period": *pick(random, &[500, 3_000, 10_000]),
@@ -114,8 +117,9 @@ impl Scenario {
             });
         }
         for (number, name) in names.iter().enumerate() {
-            let urls: Vec<String> =
-                (0..endpoints[number]).map(|endpoint| format!("http://{}/", receiver_ip(number, endpoint))).collect();
+            let urls: Vec<String> = (0..endpoints[number])
+                .map(|endpoint| format!("http://{}/", receiver_name(receiver_ip(number, endpoint))))
+                .collect();
             config["destinations"][name] = json!({
                 "type": "http",
                 "urls": urls,
@@ -134,15 +138,23 @@ impl Scenario {
             }
         }
         let nodes: Vec<Habits> = (0..random.usize(1..=3)).map(|_| habits(random)).collect();
-        let promises =
-            Promises { destinations, ordering, http2_patience: http2.then_some(Duration::from_millis(300)) };
+        let records = random.usize(1..40);
+        let poison = (records > 10 && random.u8(..3) == 0).then_some(3);
+        if poison.is_some() {
+            let mut letters = config["destinations"]["d0"].clone();
+            letters["urls"] = json!([format!("http://{}/", receiver_name(receiver_ip(destinations, 0)))]);
+            config["destinations"]["d0"]["dead-letter"] = json!("letters");
+            config["destinations"]["letters"] = letters;
+        }
+        let http2_patience = http2.then_some(Duration::from_millis(200));
+        let promises = Promises { destinations, ordering, poison, http2_patience };
         let (until_ms, writes) = (FAULTS_UNTIL.as_millis() as u64, random.u64(20..400));
         let receivers = endpoints.iter().sum();
         let faults = faults(random, nodes.len(), receivers, destinations);
         Self {
             config,
             promises,
-            records: random.usize(1..40),
+            records,
             roaming: random.bool(),
             endpoints,
             mood: mood(random),
@@ -169,12 +181,19 @@ impl Scenario {
             Reload::Workers(workers) => each("workers", json!(workers)),
             Reload::CallTimeout(ms) => each("call-timeout", json!(ms)),
             Reload::Header(value) => each("headers", json!({"x-configuration": value.to_string()})),
-            Reload::Batching(records) => config["batching"] = json!({"max-records": records, "batch-interval": 20}),
+            Reload::Batching(records) => {
+                config["batching"] = json!({"max-records": records, "batch-interval": 20})
+            }
             Reload::Window(records) => config["service"]["max-concurrent-records"] = json!(records),
             Reload::Nonsense => config["destinations"] = json!("none"),
         }
         config.to_string()
     }
+}
+
+/// What it is called.
+pub fn receiver_name(ip: std::net::IpAddr) -> String {
+    format!("r{}.sim", ip.to_string().replace('.', "-"))
 }
 
 /// Where an endpoint of a destination listens.
@@ -238,7 +257,7 @@ fn fault(random: &mut Rng, nodes: usize, receivers: usize, destinations: usize) 
     let long = Duration::from_millis(*pick(random, &[50, 500, 3_000, 8_000]));
     let short = Duration::from_millis(*pick(random, &[0, 100, 2_000]));
     let how = *pick(random, &[Crash::Killed, Crash::Vanished]);
-    match random.u8(..16) {
+    match random.u8(..17) {
         0 => Fault::ResetNode(node),
         1 => Fault::ResetReceiver(receiver),
         2 => Fault::CutNode(node, long),
@@ -262,6 +281,7 @@ fn fault(random: &mut Rng, nodes: usize, receivers: usize, destinations: usize) 
         12 => Fault::CrashInCall(random.u64(1..400), how),
         13 => Fault::RestartConnector(short),
         14 => Fault::ShiftClock(*pick(random, &[-86_400_000, -2_000, 5_000, 3_600_000])),
+        15 => Fault::LoseName(receiver, long),
         _ => Fault::Reload(match random.u8(..7) {
             0 => Reload::Nothing,
             1 => Reload::Workers(random.u64(1..10)),

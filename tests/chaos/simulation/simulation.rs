@@ -20,12 +20,13 @@ use tokio::{
 };
 
 use crate::{
+    bounds::Bounds,
     events::Events,
     ledger::{Ledger, Totals},
     network::{CONNECTOR, Link, Network},
     process::Process,
     receiver::{Mood, Receiver},
-    scenario::{FAULTS_UNTIL, Fault, Reload, Scenario, receiver_ip},
+    scenario::{FAULTS_UNTIL, Fault, Reload, Scenario, receiver_ip, receiver_name},
     source::Node,
 };
 
@@ -105,6 +106,7 @@ enum Step {
     Fault(Fault),
     MendLink(IpAddr),
     MendMood(usize),
+    MendName(usize),
     StartReceiver(usize),
     StartConnector,
 }
@@ -185,14 +187,18 @@ impl Stage {
     }
 
     fn grace(&self) -> Duration {
-        Duration::from_millis(self.scenario.config["service"]["shutdown-grace-period"].as_u64().unwrap_or_default())
+        Duration::from_millis(
+            self.scenario.config["service"]["shutdown-grace-period"].as_u64().unwrap_or_default(),
+        )
     }
 
     fn start_receivers(&mut self) {
-        for (destination, count) in self.scenario.endpoints.clone().into_iter().enumerate() {
+        // The last one is for dead letters.
+        for (destination, count) in self.scenario.endpoints.clone().into_iter().chain([1]).enumerate() {
             for endpoint in 0..count {
                 let ip = receiver_ip(destination, endpoint);
                 self.network.link(CONNECTOR, ip, |link| *link = self.scenario.receiver_link.clone());
+                self.network.name(&receiver_name(ip), &[ip]);
                 let parts = (self.network.clone(), self.ledger.clone(), self.events.clone());
                 let seed = self.seed ^ (0x7265_6365 + (destination * 10 + endpoint) as u64);
                 let address = SocketAddr::new(ip, 80);
@@ -212,9 +218,10 @@ impl Stage {
             let keys: Vec<usize> = (0..self.scenario.records).filter(is_master).collect();
             for connection in 0..habits.connections {
                 // Where nothing roams, each record has its connection.
-                let keys = keys.iter().copied().filter(|key| {
-                    self.scenario.roaming || key / count % habits.connections == connection
-                });
+                let keys = keys
+                    .iter()
+                    .copied()
+                    .filter(|key| self.scenario.roaming || key / count % habits.connections == connection);
                 let node = Node {
                     number,
                     host: node_ip(number),
@@ -252,14 +259,18 @@ impl Stage {
     /// Looks at what is bounded.
     fn start_watching(&self) -> JoinHandle<()> {
         let (network, events) = (self.network.clone(), self.events.clone());
+        let bounds = Bounds::of(&self.scenario);
         let addresses: Vec<SocketAddr> =
             self.receivers.iter().map(|(receiver, _, _)| receiver.address()).collect();
         // A destination that was exchanged by a reload may have its connections a moment longer.
         let reloads = self.scenario.faults.iter().any(|(_, fault)| matches!(fault, Fault::Reload(_)));
         let most = self.scenario.connections_max * if reloads { 2 } else { 1 };
         tokio::spawn(async move {
-            loop {
+            for round in 1.. {
                 sleep(Duration::from_millis(20)).await;
+                if round % 50 == 0 {
+                    bounds.check(&network, &events).await;
+                }
                 for address in &addresses {
                     let open = network.open_to(CONNECTOR, *address);
                     if open > most {
@@ -300,6 +311,7 @@ impl Stage {
             }
             Step::MendLink(ip) => self.mend_link(ip),
             Step::MendMood(destination) => self.set_mood(destination, &self.scenario.mood.clone()),
+            Step::MendName(number) => self.mend_name(number),
             Step::StartReceiver(number) => self.start_receiver(number),
             Step::StartConnector if self.connector.is_none() => {
                 self.start_connector();
@@ -313,6 +325,11 @@ impl Stage {
         let is_node = (0..self.scenario.nodes.len()).any(|number| node_ip(number) == ip);
         let usual = if is_node { &self.scenario.source_link } else { &self.scenario.receiver_link };
         self.network.link(CONNECTOR, ip, |link| *link = usual.clone());
+    }
+
+    fn mend_name(&self, number: usize) {
+        let ip = self.receivers[number].0.address().ip();
+        self.network.name(&receiver_name(ip), &[ip]);
     }
 
     fn start_receiver(&mut self, number: usize) {
@@ -389,6 +406,10 @@ impl Stage {
                 }
             }
             Fault::ShiftClock(ms) => self.network.shift_clock(ms),
+            Fault::LoseName(number, time) => {
+                self.network.name(&receiver_name(receiver_ip(self, number)), &[]);
+                self.later(time, Step::MendName(number));
+            }
         }
     }
 
@@ -408,7 +429,8 @@ impl Stage {
             self.network.link(CONNECTOR, ip, |link| *link = perfect.clone());
         }
         self.disturb(Duration::from_secs(2));
-        for destination in 0..self.scenario.endpoints.len() {
+        (0..self.receivers.len()).for_each(|number| self.mend_name(number));
+        for destination in 0..=self.scenario.endpoints.len() {
             self.set_mood(destination, &Mood { takes_ms: 5, ..Mood::default() });
         }
         for number in 0..self.receivers.len() {

@@ -191,12 +191,7 @@ impl Node {
         }
     }
 
-    async fn read(
-        &self,
-        mut reader: ReadHalf<End>,
-        connection: u64,
-        owed: &Mutex<VecDeque<Owed>>,
-    ) -> Ended {
+    async fn read(&self, mut reader: ReadHalf<End>, connection: u64, owed: &Mutex<VecDeque<Owed>>) -> Ended {
         let first = || owed.lock().unwrap_or_else(PoisonError::into_inner).front().copied();
         let mut answer = vec![0; ACK_BYTES];
         loop {
@@ -205,7 +200,8 @@ impl Node {
             let result = loop {
                 // What is owed first changes only when an answer came.
                 let oldest = first().map(|owed| owed.since());
-                let until = oldest.map_or_else(|| Instant::now() + LOOKED_EVERY, |since| since + ANSWER_WITHIN);
+                let until =
+                    oldest.map_or_else(|| Instant::now() + LOOKED_EVERY, |since| since + ANSWER_WITHIN);
                 match timeout_at(until, read.as_mut()).await {
                     Ok(result) => break result,
                     Err(_) if oldest.is_some() => {
@@ -234,14 +230,16 @@ impl Node {
             };
             match (owed, kind) {
                 (Owed::Info(_), 1) => {}
-                (Owed::Refusal(_), 3) if answer.get(5).is_some_and(|code| reaction(*code) == Reaction::Abandon) => {}
+                (Owed::Refusal(_), 3)
+                    if answer.get(5).is_some_and(|code| reaction(*code) == Reaction::Abandon) => {}
                 (Owed::Record(version, since), 3) if size == ACK_BYTES - 8 => {
                     let success = match reaction(answer[5]) {
                         Reaction::Complete => true,
                         Reaction::Retry => false,
                         Reaction::Abandon => {
                             let code = answer[5];
-                            self.events.violated(&format_args!("{version} is refused for good with code {code}"));
+                            self.events
+                                .violated(&format_args!("{version} is refused for good with code {code}"));
                             false
                         }
                     };

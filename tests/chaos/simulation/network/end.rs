@@ -83,7 +83,10 @@ impl End {
                             let taken = take(wire, now, most);
                             let left = wire.bytes;
                             drop(state);
-                            self.network.0.events.detail(&format_args!("{}/{} reads, {left} left", self.number, self.side));
+                            self.network
+                                .0
+                                .events
+                                .detail(&format_args!("{}/{} reads, {left} left", self.number, self.side));
                             self.rested = link.slow_reads.map(|(_, pause)| now + pause);
                             return Poll::Ready(Ok(Some(taken)));
                         }
