@@ -198,7 +198,7 @@ impl Ledger {
             } else {
                 there.contains(&version.number)
             };
-            if !fits && !(destination == 0 && letters.contains(&version.number)) {
+            if !(fits || destination == 0 && letters.contains(&version.number)) {
                 self.events.violated(&format_args!(
                     "{version} was acknowledged and is not at destination {destination}"
                 ));

@@ -209,7 +209,7 @@ impl Drop for OpenRequest<'_> {
 /// The records of a body in `flat-json`, one or an array of them.
 fn versions(body: &[u8]) -> Option<Vec<Version>> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let records = body.as_array().map_or(std::slice::from_ref(&body), Vec::as_slice);
+    let records = body.as_array().map_or_else(|| std::slice::from_ref(&body), Vec::as_slice);
     let version = |record: &serde_json::Value| {
         // A dead letter has everything at the top.
         let about = record.get("_meta").unwrap_or(record);

@@ -163,7 +163,7 @@ impl Stage {
                 self.take(step).await;
             }
         }
-        self.calm().await;
+        self.calm();
         _ = writing.await;
         let late = Instant::now() + DELIVERED_WITHIN;
         while !self.ledger.is_done() {
@@ -419,7 +419,7 @@ impl Stage {
     }
 
     /// Nothing goes wrong any more.
-    async fn calm(&mut self) {
+    fn calm(&mut self) {
         self.events.note(&"all faults end");
         self.network.crash_no_more();
         let perfect = Link::default();

@@ -52,7 +52,7 @@ fn whatever_fails_nothing_is_lost_and_all_is_answered_in_order() {
     let (all, panics) = (Mutex::new((0, 0, 0, Vec::new())), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..number("CHAOS_THREADS")
-            .unwrap_or(thread::available_parallelism().map_or(1, usize::from) as u64)
+            .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from) as u64)
         {
             scope.spawn(|| {
                 loop {

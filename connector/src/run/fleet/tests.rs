@@ -345,7 +345,7 @@ fn positions_of_batches_stay_and_are_given_up_when_there_are_too_many() {
         let text = file(&at("a", "a"), &format!("batching: {{max-records: {records}}}"));
         config::parse(&text, Path::new("")).unwrap().config
     };
-    let now = std::time::Instant::now();
+    let now = Instant::now().into_std();
     let mut router = Router::new(&config(1), now).unwrap();
     let first = Arc::clone(router.batching());
     for records in 2..400 {
