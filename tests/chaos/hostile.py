@@ -232,8 +232,8 @@ CASES = {
     "slow-head": ("requests to the management port, one byte every 5 s", held(lambda scene: scene.manage, b"GET /heal", 200, 30, feed=(b"x", 5)), {}),
     "garbage": ("garbage, other protocols, sizes that lie", sent(garbage, 50), {}),
     "bombs": ("compressed messages that grow a thousandfold", sent(bombs, 20), {"memory_mib": 160}),
-    # What is read may take `max-concurrent-bytes`, 64 MiB, and what is being put together as much again.
-    "large-records": ("sound records of 15 MiB, compressed a thousandfold", large_records, {"memory_mib": 240}),
+    # What is read may take `max-concurrent-bytes`, 64 MiB, what is being inflated as much again, and requests are written besides.
+    "large-records": ("sound records of 15 MiB, compressed a thousandfold", large_records, {"memory_mib": 384}),
     "http-bombs": ("gzip that grows a thousandfold, and sizes that lie, over HTTP", incoming_http, {"memory_mib": 160}),
     "management": ("requests without sense or end to the management port", sent(management_noise, 50, lambda scene: scene.manage), {}),
 }
