@@ -99,6 +99,14 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let mut room = None;
         loop {
             let used = self.take_frames().await?;
+            if self.buffer.is_empty() {
+                partial_since = None;
+                if self.buffer.capacity() > self.read_bytes.max(READ_BYTES_MIN) * 4 {
+                    self.buffer = BytesMut::new();
+                }
+            } else if used || partial_since.is_none() {
+                partial_since = Some(now());
+            }
             let frame_bytes = frame::needed(&self.buffer);
             if frame_bytes <= LARGE_FRAME_BYTES {
                 room = None;
@@ -108,17 +116,9 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
                     biased;
                     () = closed(&mut closing) => return Ok(()),
                     // Others may have promised much, and send nothing.
-                    () = tokio::time::sleep(FRAME_WITHIN) => return Err(ConnectionError::Stalled),
+                    stalled = stalled(stall.as_mut(), partial_since) => return Err(stalled),
                     room = shared.assembling.acquire_many(bytes) => room.ok(),
                 };
-            }
-            if self.buffer.is_empty() {
-                partial_since = None;
-                if self.buffer.capacity() > self.read_bytes.max(READ_BYTES_MIN) * 4 {
-                    self.buffer = BytesMut::new();
-                }
-            } else if used || partial_since.is_none() {
-                partial_since = Some(now());
             }
             if self.intake.terms().closing {
                 return Ok(());
