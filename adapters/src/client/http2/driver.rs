@@ -140,11 +140,19 @@ impl Driver {
             return Poll::Pending;
         }
         drop(state);
-        if let Poll::Ready(Err(error)) = self.write(cx) {
-            self.broken(&error.to_string());
-            return Poll::Ready(());
+        match self.write(cx) {
+            Poll::Ready(Ok(())) => Poll::Pending,
+            Poll::Ready(Err(error)) => {
+                self.broken(&error.to_string());
+                Poll::Ready(())
+            }
+            Poll::Pending => {
+                // The socket may never take more: who gives up meanwhile has to be heard.
+                let mut state = self.shared.lock();
+                state.driver_awake = false;
+                if state.session.is_finished() { Poll::Ready(()) } else { Poll::Pending }
+            }
         }
-        Poll::Pending
     }
 
     /// Writes all that is due, and then counts on being woken for more.
