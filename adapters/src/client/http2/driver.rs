@@ -146,8 +146,8 @@ impl Driver {
                 self.broken(&error.to_string());
                 Poll::Ready(())
             }
-            // The peer may never read again, and must not keep a connection that everybody has left.
             Poll::Pending => {
+                // The socket may never take more: who gives up meanwhile has to be heard.
                 let mut state = self.shared.lock();
                 state.driver_awake = false;
                 if state.session.is_finished() { Poll::Ready(()) } else { Poll::Pending }
