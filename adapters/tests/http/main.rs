@@ -4,6 +4,7 @@
 mod answers;
 mod bulk;
 mod connections;
+mod frames;
 mod http2;
 mod log;
 mod partial;

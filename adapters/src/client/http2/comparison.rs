@@ -239,6 +239,7 @@ async fn serve(listener: TcpListener, does: Does, window: u32, frame: u32, log: 
     let close = Arc::new(Notify::new());
     loop {
         let accepted = tokio::select! {
+            biased;
             accepted = connection.accept() => accepted,
             () = close.notified() => return,
         };
