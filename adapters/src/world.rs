@@ -67,6 +67,11 @@ fn simulated() -> Option<Arc<dyn World>> {
     SIMULATED.with_borrow(Option::clone)
 }
 
+/// Whether the world is simulated. What the system says of this process is no part of it then.
+pub fn is_simulated() -> bool {
+    simulated().is_some()
+}
+
 /// The addresses of a host, in the order in which they are tried.
 pub async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     match simulated() {
@@ -95,7 +100,7 @@ pub fn now() -> SystemTime {
 
 /// Does `work` on a thread where it may block; at once where the world is simulated and nothing takes time.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
-    match simulated().is_some() {
+    match is_simulated() {
         true => Ok(work()),
         false => spawn_blocking(work).await,
     }

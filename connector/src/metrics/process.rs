@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use adapters::world;
+
 /// Numbers of this process. Each is absent when the system does not tell it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Process {
@@ -45,10 +47,7 @@ impl Process {
             resident_bytes_max: kibibytes(&status, "VmHWM:"),
             memory_limit_bytes: memory_limit_bytes(),
             threads: line(&status, "Threads:").and_then(|count| count.parse().ok()),
-            // The listing holds a descriptor itself.
-            open_files: fs::read_dir("/proc/self/fd")
-                .ok()
-                .map(|list| (list.count() as u64).saturating_sub(1)),
+            open_files: open_files(),
             max_files: file("/proc/self/limits").and_then(|text| max_files(&text)),
         }
     }
@@ -171,8 +170,17 @@ fn line<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| Some(line.strip_prefix(key)?.trim()))
 }
 
+fn open_files() -> Option<u64> {
+    if world::is_simulated() {
+        return None;
+    }
+    // The listing holds a descriptor itself.
+    fs::read_dir("/proc/self/fd").ok().map(|list| (list.count() as u64).saturating_sub(1))
+}
+
+/// A simulation goes by its seed, not by the machine it runs on.
 fn file(path: &str) -> Option<String> {
-    fs::read_to_string(path).ok()
+    if world::is_simulated() { None } else { fs::read_to_string(path).ok() }
 }
 
 /// Fixed by Linux for what it shows to programs, whatever the kernel uses inside.
