@@ -42,19 +42,25 @@ def main():
     isolate(__file__)
     if args.self_check:
         sys.exit(0 if self_check() else 1)
+    rows = each(args.cases or CASES, HEADERS, run, "faults.json")
+    print("\n" + table(rows), flush=True)
+    sys.exit(1 if any(row["wrong"] for row in rows) else 0)
+
+
+def each(names, headers, run, file_name):
+    """One case after the other, each with its row as soon as it is over."""
     rows = []
     try:
-        for name in args.cases or CASES:
+        for name in names:
             rows.append(run(name))
-            print(line([rows[-1][key] for key in HEADERS]), flush=True)
+            print(line([rows[-1][key] for key in headers]), flush=True)
     finally:
         for process in STARTED:
             process.kill()
-    print("\n" + table(rows), flush=True)
     os.makedirs(OUT, exist_ok=True)
-    with open(os.path.join(OUT, "faults.json"), "w") as file:
+    with open(os.path.join(OUT, file_name), "w") as file:
         json.dump(rows, file, indent=1)
-    sys.exit(1 if any(row["wrong"] for row in rows) else 0)
+    return rows
 
 
 def self_check():

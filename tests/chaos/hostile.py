@@ -23,9 +23,9 @@ import time
 import zlib
 
 from answers import Authority
-from faults import isolate, line
+from faults import each, isolate, line
 from machine import captured
-from scene import BINARY, OUT, STARTED, Failed, Scene, end_now, free_port, started, wait_for_port, wrong
+from scene import BINARY, Failed, Scene, end_now, free_port, started, wait_for_port, wrong
 
 HEADERS = ["attack", "connections", "what became of them", "shipped", "lost", "longest unanswered", "peak MiB", "verdict"]
 
@@ -251,17 +251,7 @@ def main():
         parser.error(f"unknown: {unknown}; --list says which there are")
     isolate(__file__)
     print(line(HEADERS), line(["---"] * len(HEADERS)), sep="\n", flush=True)
-    rows = []
-    try:
-        for name in args.cases or CASES:
-            rows.append(run(name))
-            print(line([rows[-1][key] for key in HEADERS]), flush=True)
-    finally:
-        for process in STARTED:
-            process.kill()
-    os.makedirs(OUT, exist_ok=True)
-    with open(os.path.join(OUT, "hostile.json"), "w") as file:
-        json.dump(rows, file, indent=1)
+    rows = each(args.cases or CASES, HEADERS, run, "hostile.json")
     sys.exit(1 if any(row["wrong"] for row in rows) else 0)
 
 
