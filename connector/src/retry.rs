@@ -14,7 +14,7 @@ pub struct RetryPolicy {
 
 /// Upper bound of the first pause where failures are the exception, and what it grows by with each attempt: nearly all succeed
 /// at the second, and until then all that came behind them on their connections waits for its answer.
-const ISOLATED: (Duration, u32) = (Duration::from_millis(2), 4);
+const ISOLATED: (Duration, u32) = (Duration::from_millis(1), 4);
 
 /// The same where most attempts fail: the destination itself is in trouble and wants to be left alone.
 const TROUBLED: (Duration, u32) = (Duration::from_millis(100), 2);
@@ -97,7 +97,7 @@ mod tests {
         let bounds =
             |failing| (1..=5).map(|tried| policy.delay(tried, None, failing, 1.0)).collect::<Vec<_>>();
         let ms = |n| Some(Duration::from_millis(n));
-        assert_eq!(bounds(SELDOM), [ms(2), ms(8), ms(32), ms(128), None]);
+        assert_eq!(bounds(SELDOM), [ms(1), ms(4), ms(16), ms(64), None]);
         assert_eq!(bounds(OUTAGE), [ms(100), ms(200), ms(400), ms(800), None]);
         assert_eq!(policy.delay(1, None, OUTAGE, 0.0), Some(Duration::ZERO), "full jitter reaches zero");
         assert_eq!(RetryPolicy::new(20).delay(15, None, OUTAGE, 1.0), Some(CAP));
