@@ -103,14 +103,11 @@ impl Endpoint {
         if !force && !state.health.admits(now) {
             return Offer::Unhealthy;
         }
-        while let Some(idle) = state.idle.pop() {
-            if !fresh && self.may_wait_or_go_on(&idle, now) {
+        while !fresh && let Some(idle) = state.idle.pop() {
+            if self.may_wait_or_go_on(&idle, now) {
                 return Offer::Place(Place::Http1(idle));
             }
             stale.push(idle);
-            if fresh {
-                break;
-            }
         }
         let retired = self.remove_retired(&mut state, now);
         let least =
@@ -124,7 +121,12 @@ impl Endpoint {
         if state.opening > 0 && self.expects_http2() {
             return Offer::Busy;
         }
-        match Permit::take(&self.slots, self.limits.connections_max) {
+        let permit = Permit::take(&self.slots, self.limits.connections_max).or_else(|| {
+            // Idle ones are left where a new one is wanted only: it takes the place of one of them.
+            drop(state.idle.pop()?);
+            Permit::take(&self.slots, self.limits.connections_max)
+        });
+        match permit {
             Some(permit) => {
                 state.health.connecting(now);
                 state.opening += 1;

@@ -11,7 +11,11 @@ use std::{
 use adapters::{Cause, Outcome, Target};
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::{net::TcpListener, sync::Notify, time};
+use tokio::{
+    net::TcpListener,
+    sync::{Barrier, Notify},
+    time,
+};
 
 use crate::peer::{OK, Peer, outcome, payload, target};
 
@@ -131,6 +135,34 @@ async fn a_close_just_as_the_request_comes_is_repaired_once() {
     assert_eq!(outcome(&broken).await, Outcome::Delivered);
     assert_eq!(outcome(&broken).await, UNREACHABLE);
     assert_eq!((peer.accepted(), peer.requests()), (2, 3), "repeated once, not more");
+}
+
+#[tokio::test]
+async fn what_is_repeated_on_a_new_connection_leaves_the_idle_ones_alone() {
+    let both = Arc::new(Barrier::new(2));
+    // Two that are there at once. The one that gets the third request drops it without a word.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let peer = Peer::start(move |number, mut connection| {
+        let (both, asked) = (Arc::clone(&both), Arc::clone(&asked));
+        async move {
+            while connection.request().await.is_some() {
+                let request = asked.fetch_add(1, Ordering::SeqCst);
+                if number < 2 && request < 2 {
+                    both.wait().await;
+                } else if request == 2 {
+                    return;
+                }
+                connection.say(OK).await;
+            }
+        }
+    })
+    .await;
+    let target = target(&[&peer.url], json!({"max-connections-per-endpoint": 8}));
+    join_all([outcome(&target), outcome(&target)]).await;
+    assert_eq!(outcome(&target).await, Outcome::Delivered);
+    assert_eq!((peer.accepted(), target.endpoints()[0].connections), (3, 2));
+    join_all([outcome(&target), outcome(&target)]).await;
+    assert_eq!((peer.accepted(), peer.requests()), (3, 6), "the other idle one is still of use");
 }
 
 #[tokio::test]
