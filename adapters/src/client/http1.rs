@@ -227,6 +227,8 @@ impl Sending {
     ) -> Poll<io::Result<()>> {
         while self.written < head.len() + body.len() {
             let written = match head.get(self.written..) {
+                // The usual case: one buffer costs the system less than a list of one.
+                Some(head) if !head.is_empty() && body.is_empty() => stream.as_mut().poll_write(cx, head),
                 Some(head) if !head.is_empty() => {
                     let pieces = [IoSlice::new(head), IoSlice::new(body)];
                     stream.as_mut().poll_write_vectored(cx, &pieces)
