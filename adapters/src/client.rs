@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,13 +18,14 @@ use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use tokio::{
     sync::Notify,
-    time::{Instant, interval, timeout_at},
+    time::{Instant, interval},
 };
 
 use self::{
     connect::ConnectError,
     endpoint::{Place, Ready},
     kept::Kept,
+    timers::Timers,
 };
 pub(crate) use self::{
     connect::Peer,
@@ -46,6 +48,7 @@ pub(crate) mod http2;
 mod kept;
 mod request;
 mod slots;
+mod timers;
 
 /// All endpoints of one destination.
 #[derive(Debug)]
@@ -55,6 +58,7 @@ pub(crate) struct Client {
     /// Told whenever a place for a request may have come free, at any endpoint.
     freed: Arc<Notify>,
     call_timeout: Duration,
+    timers: Timers,
 }
 
 /// An answer that arrived.
@@ -158,23 +162,32 @@ impl fmt::Display for Lost {
 impl Client {
     /// Opens nothing yet. `freed` is the one given to every endpoint.
     pub(crate) fn new(endpoints: Vec<Arc<Endpoint>>, freed: Arc<Notify>, call_timeout: Duration) -> Self {
-        Self { endpoints, next: AtomicUsize::new(0), freed, call_timeout }
+        Self { endpoints, next: AtomicUsize::new(0), freed, call_timeout, timers: Timers::default() }
     }
 
     pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
         &self.endpoints
     }
 
-    /// When a call that begins now has to be over.
-    pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.call_timeout
+    /// When a call that begins at `now` has to be over.
+    pub(crate) fn deadline(&self, now: Instant) -> Instant {
+        now + self.call_timeout
     }
 
-    /// One request, one answer, by `deadline`.
-    pub(crate) async fn call(&self, call: &Call<'_>, deadline: Instant) -> Result<Answer<'_>, Failure> {
+    /// One request, one answer, from `now` until `deadline`.
+    pub(crate) async fn call(
+        &self,
+        call: &Call<'_>,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Answer<'_>, Failure> {
         let progress = Progress::default();
-        let answer = timeout_at(deadline, self.attempts(call, deadline, &progress)).await;
-        answer.unwrap_or_else(|_| {
+        // What runs out of time is dropped before anything else is said of it.
+        let answer = {
+            let attempts = pin!(self.attempts(call, now, deadline, &progress));
+            self.timers.within(deadline, attempts).await
+        };
+        answer.unwrap_or_else(|| {
             let what = if progress.sent.into_inner() { "no answer" } else { "no connection came free" };
             let endpoint = &self.endpoints[progress.endpoint.into_inner() % self.endpoints.len()];
             let words = format!("{what} within {} ms (call-timeout)", self.call_timeout.as_millis());
@@ -202,6 +215,7 @@ impl Client {
     async fn attempts(
         &self,
         call: &Call<'_>,
+        mut now: Instant,
         deadline: Instant,
         progress: &Progress,
     ) -> Result<Answer<'_>, Failure> {
@@ -209,12 +223,12 @@ impl Client {
         let mut unreachable = Vec::new();
         let mut fresh = false;
         loop {
-            let (index, place) = self.place(deadline, &mut unreachable, fresh).await;
+            let (index, place) = self.place(now, deadline, &mut unreachable, fresh).await;
             progress.reached(index);
             let endpoint = &self.endpoints[index];
             let mut queued = endpoint.queue();
             queued.sent();
-            let ready = match ready(place).await {
+            let ready = match ready(place, now).await {
                 Ok(Some(ready)) => ready,
                 Ok(None) => {
                     queued.retried();
@@ -227,6 +241,7 @@ impl Client {
                         return Err(Failure { kind: FailureKind::Unreachable, missing, words });
                     }
                     repeats_left -= 1;
+                    now = Instant::now();
                     continue;
                 }
             };
@@ -248,26 +263,28 @@ impl Client {
             queued.retried();
             endpoint.repeated();
             progress.sent.store(false, Ordering::Relaxed);
+            now = Instant::now();
         }
     }
 
     /// Waits for a place at any endpoint that is not known as `unreachable`.
     async fn place(
         &self,
+        now: Instant,
         deadline: Instant,
         unreachable: &mut Vec<usize>,
         fresh: bool,
     ) -> (usize, Place<'_>) {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(found) = self.try_place(start, deadline, unreachable, fresh) {
+        if let Some(found) = self.try_place(start, now, deadline, unreachable, fresh) {
             return found;
         }
         let _waiting = self.endpoints[start % self.endpoints.len()].queue();
         loop {
-            let mut freed = std::pin::pin!(self.freed.notified());
+            let mut freed = pin!(self.freed.notified());
             // Before the look: a place that comes free between look and wait must not be missed.
             freed.as_mut().enable();
-            if let Some(found) = self.try_place(start, deadline, unreachable, fresh) {
+            if let Some(found) = self.try_place(start, Instant::now(), deadline, unreachable, fresh) {
                 return found;
             }
             freed.await;
@@ -279,11 +296,11 @@ impl Client {
     fn try_place(
         &self,
         start: usize,
+        now: Instant,
         deadline: Instant,
         unreachable: &[usize],
         fresh: bool,
     ) -> Option<(usize, Place<'_>)> {
-        let now = Instant::now();
         choose(self.endpoints.len(), start, |index, force| {
             if unreachable.contains(&index) {
                 return crate::endpoints::Offer::Unhealthy;
@@ -294,14 +311,15 @@ impl Client {
 }
 
 /// A connection out of a place; `None` when the idle one offered has died meanwhile.
-async fn ready(place: Place<'_>) -> Result<Option<Ready<'_>>, ConnectError> {
+async fn ready(place: Place<'_>, now: Instant) -> Result<Option<Ready<'_>>, ConnectError> {
     match place {
         Place::Http1(mut connection) => {
-            let usable = connection.is_usable(Instant::now());
+            let usable = connection.is_usable(now);
             Ok(usable.then_some(Ready::Http1(connection)))
         }
         Place::Http2(stream) => Ok(Some(Ready::Http2(stream))),
-        Place::Connect(opening) => opening.connect().await.map(Some),
+        // Boxed: it is large, seldom, and must not make the futures of all large.
+        Place::Connect(opening) => Box::pin(opening.connect()).await.map(Some),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use ::http::Uri;
 use futures_util::future::BoxFuture;
 use rustls::ClientConfig;
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{sync::Notify, task::AbortHandle, time::Instant};
 
 use crate::{
     Access, BuildError, Cause, Class, EndpointStats, Payload, ProbeFailure, Report, RequestParts, Target,
@@ -211,7 +211,10 @@ impl Target for Http {
             self.start();
             let call = self.call(payload);
             let result = match &self.authorize {
-                None => self.client.call(&call, self.client.deadline()).await,
+                None => {
+                    let now = Instant::now();
+                    self.client.call(&call, now, self.client.deadline(now)).await
+                }
                 Some(authorize) => self.authorized_call(authorize.as_ref(), &call).await,
             };
             match result {

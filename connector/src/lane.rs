@@ -301,12 +301,14 @@ impl Lane {
     async fn work(self: Arc<Self>) {
         // Every worker keeps its list, so that a request costs no allocation for it.
         let mut batch = Vec::new();
-        while let Some(turn) = self.next(&mut batch).await {
+        let mut looked_at = now();
+        while let Some(turn) = self.next(&mut batch, looked_at).await {
             let payload = self.payload(turn.taken.policy, &batch);
             self.stats.sending(payload.count.get(), payload.body.len());
             let report = self.target.deliver(&payload).await;
             self.stats.ended(report.status);
-            self.conclude(turn, &mut batch, &report);
+            // One look at the clock for the end of a request and the begin of the next.
+            looked_at = self.conclude(turn, &mut batch, &report);
         }
     }
 
@@ -321,13 +323,13 @@ impl Lane {
         }
     }
 
-    /// Puts what to send next into `batch`, which is empty; `None` once the lane is closed.
-    async fn next(&self, batch: &mut Vec<Job>) -> Option<Turn> {
+    /// Puts what to send next into `batch`, which is empty; `None` once the lane is closed. `now` is a moment ago at most.
+    async fn next(&self, batch: &mut Vec<Job>, mut now: Instant) -> Option<Turn> {
         loop {
             if self.closed.load(Ordering::Acquire) {
                 return None;
             }
-            if let Some(taken) = self.take(batch) {
+            if let Some(taken) = self.take(batch, now) {
                 return Some(taken);
             }
             // Registering before the second look means no wake-up can fall between looking and waiting.
@@ -336,15 +338,15 @@ impl Lane {
             if self.closed.load(Ordering::Acquire) {
                 return None;
             }
-            if let Some(taken) = self.take(batch) {
+            if let Some(taken) = self.take(batch, self::now()) {
                 return Some(taken);
             }
             work.await;
+            now = self::now();
         }
     }
 
-    fn take(&self, batch: &mut Vec<Job>) -> Option<Turn> {
-        let now = now();
+    fn take(&self, batch: &mut Vec<Job>, now: Instant) -> Option<Turn> {
         let mut state = self.lock();
         let held = state.turns.queue.held();
         let turn = state.turns.take(now, batch);

@@ -1,7 +1,5 @@
 //! The request that goes to one endpoint: everything but the body is built once.
 
-use std::io::Write as _;
-
 use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT},
@@ -143,7 +141,9 @@ impl Template {
         for (name, value) in call.parts.iter().flat_map(|parts| &parts.headers) {
             field(out, name, value);
         }
-        _ = write!(out, "content-length: {}\r\n\r\n", call.body.len());
+        out.extend_from_slice(b"content-length: ");
+        out.extend_from_slice(itoa::Buffer::new().format(call.body.len()).as_bytes());
+        out.extend_from_slice(b"\r\n\r\n");
     }
 
     fn fill(&self, (uri, headers): &(Uri, HeaderMap), call: &Call<'_>) -> Request<()> {

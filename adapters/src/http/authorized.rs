@@ -22,15 +22,15 @@ impl Http {
     ) -> BoxFuture<'a, Result<Answer<'a>, Failure>> {
         Box::pin(async move {
             let success = success_status_codes(call.parts);
-            let deadline = self.client.deadline();
             let began = Instant::now();
+            let deadline = self.client.deadline(began);
             let prepared = timeout_at(deadline, authorize.prepare()).await;
             let prepared = prepared.map_err(|_| "no credentials came in time (call-timeout)".to_owned());
             if let Err(words) = prepared.and_then(|prepared| prepared.map_err(|unproven| unproven.0)) {
                 self.client.complain(&words);
                 return Err(Failure::unproven(words));
             }
-            let answer = self.client.call(call, deadline).await?;
+            let answer = self.client.call(call, Instant::now(), deadline).await?;
             if !self.is_refusal(answer.status, success) {
                 return Ok(answer);
             }
@@ -41,7 +41,7 @@ impl Http {
             // Its place in the counters and on the connection comes free before the repeat takes another.
             answer.endpoint.repeated();
             drop(answer);
-            self.client.call(call, deadline).await
+            self.client.call(call, Instant::now(), deadline).await
         })
     }
 

@@ -18,14 +18,15 @@ use super::{
 use crate::{dead_letter::Why, replies};
 
 impl Lane {
-    /// Settles the jobs of a request, or sees to it that they go again. Leaves `batch` empty.
-    pub(super) fn conclude(&self, turn: Turn, batch: &mut Vec<Job>, report: &Report) {
+    /// Settles the jobs of a request, or sees to it that they go again. Leaves `batch` empty. Returns when that was.
+    pub(super) fn conclude(&self, turn: Turn, batch: &mut Vec<Job>, report: &Report) -> Instant {
         let (count, now) = (batch.len(), now());
         let mut state = self.lock();
         if self.closed.load(Acquire) {
             // The queue knows nothing of these jobs any more.
             drop(state);
-            return self.conclude_closed(batch, report, now);
+            self.conclude_closed(batch, report, now);
+            return now;
         }
         let concluded = state.conclude(turn, batch, report, &self.stats, now, fastrand::f64());
         let alarm = state.turns.alarm(now);
@@ -58,6 +59,7 @@ impl Lane {
         for (job, end) in settled {
             self.settle(job, end, report.status, count, now);
         }
+        now
     }
 
     fn conclude_closed(&self, batch: &mut Vec<Job>, report: &Report, now: Instant) {
