@@ -116,9 +116,17 @@ def faults(bench):
         none = f"{name}, no faults"
         rows.append(Row(none, ours(bench, **setup)))
         for fault in ("503", "429", "cut"):
-            failing = ours(bench, sink_options=["--fault-share", "0.05", "--fault", fault], **setup)
+            failing = ours(bench, sink_options=failing_with(fault), **setup)
             rows.append(Row(f"{name}, 5 % {fault}", failing, [("rate", none, 0.9)], (none,), "rate"))
+    if peers.program("wrk"):
+        # What the system takes for connections that are made anew, whoever does it.
+        rows.append(Row("wrk, no faults", lambda: peers.wrk(bench)))
+        rows.append(Row("wrk, 5 % cut", lambda: peers.wrk(bench, sink_options=failing_with("cut")), (), ("wrk, no faults",), "rate"))
     return rows
+
+
+def failing_with(fault):
+    return ["--fault-share", "0.05", "--fault", fault]
 
 
 def latency(bench):

@@ -113,12 +113,12 @@ def timed(bench, command, requests_in):
     return cpu, requests_in(out), time.monotonic() - begun
 
 
-def wrk(bench, tls=False, body=None, server=None):
+def wrk(bench, tls=False, body=None, server=None, sink_options=()):
     script = os.path.join(bench.folder, "post.lua")
     with open(body or bench.body) as file, open(script, "w") as out:
         text = file.read()
         out.write(f'wrk.method = "POST"\nwrk.headers["content-type"] = "application/json"\nwrk.body = [==[{text}]==]\n')
-    sink = server() if server else Sink(bench)
+    sink = server() if server else Sink(bench, *sink_options)
     try:
         command = [program("wrk"), "-t", "1", "-c", "64", "-d", f"{max(1, round(bench.seconds))}s", "-s", script, sink.url(tls)]
         cpu, requests, seconds = timed(bench, command, lambda out: int(re.search(r"(\d+) requests in", out)[1]))

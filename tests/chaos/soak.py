@@ -95,14 +95,26 @@ class Trouble:
 
     def reload(self):
         url = f"http://127.0.0.1:{self.scene.manage}/manage/rest/v1/reload"
-        with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=20) as answer:
-            if not json.load(answer)["reloaded"]:
-                raise Failed("a reload was refused")
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=20) as answer:
+                if not json.load(answer)["reloaded"]:
+                    raise Failed("a reload was refused")
+        except OSError as error:
+            raise Failed(f"a reload without an answer ({error}); {threads(self.scene.connector.pid)}; {self.scene.log_text()[-2000:]}") from error
 
     def badly(self, *options):
         self.scene.restart_receiver(0, *options)
         time.sleep(self.dice.uniform(3, 10))
         self.scene.restart_receiver()
+
+
+def threads(pid):
+    """What each thread does at the moment: running, or where it waits in the system."""
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/stat") as stat, open(f"/proc/{pid}/task/{thread}/wchan") as wchan:
+            found.append(f"{stat.read().rsplit(')', 1)[1].split()[0]} {wchan.read()}")
+    return "threads: " + ", ".join(found)
 
 
 def cause_trouble(scene, begun, seconds, rate, args):
