@@ -169,6 +169,10 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<Value<'a>> {
         self.left = self.left.checked_sub(1)?;
+        if let Some((value, rest)) = msgpack::short(self.rest) {
+            self.rest = rest;
+            return Some(value);
+        }
         // The whole was walked when the bin was decoded, so neither step can fail.
         let (token, mut rest) = msgpack::token(self.rest).ok()?;
         let value = match token {
@@ -227,6 +231,7 @@ impl<'a> Entries<'a> {
 ///
 /// A particle type this version does not know becomes a [`Value::Blob`] of that type: a record must not be
 /// lost because the server is newer.
+#[inline]
 pub fn particle<'a>(type_: u8, bytes: &'a [u8]) -> Result<Value<'a>, ValueError> {
     Ok(match type_ {
         0 => Value::Null,

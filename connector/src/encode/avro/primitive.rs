@@ -1,5 +1,7 @@
 //! The primitive types of Avro's binary encoding.
 
+use super::super::text::utf8;
+
 /// Appends an `int`, a `long`, a length or the index of a branch.
 #[inline]
 pub(super) fn write_long(long: i64, out: &mut Vec<u8>) {
@@ -40,10 +42,7 @@ pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
 /// Appends a `string`. What is not UTF-8 becomes U+FFFD: the record still arrives.
 #[inline]
 pub(super) fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    match str::from_utf8(text) {
-        Ok(text) => write_bytes(text.as_bytes(), out),
-        Err(_) => write_bytes(String::from_utf8_lossy(text).as_bytes(), out),
-    }
+    write_bytes(&utf8(text), out);
 }
 
 fn zigzag(long: i64) -> u64 {

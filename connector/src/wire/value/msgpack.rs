@@ -71,10 +71,29 @@ pub(super) fn token(bytes: &[u8]) -> Parsed<'_, Token<'_>> {
     }
 }
 
+/// A small integer or a short text, as most elements are, and what follows it. All else is left to [`token`].
+#[inline]
+pub(super) fn short(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
+    let (&head, rest) = bytes.split_first()?;
+    match head {
+        0x00..=0x7f => Some((Value::Integer(head.into()), rest)),
+        0xa0..=0xbf => match rest.split_at_checked((head & 0x1f).into())? {
+            ([3, text @ ..], rest) => Some((Value::String(text), rest)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Walks one value of checked bytes, however deep, and gives what follows it.
 pub(super) fn skip(mut bytes: &[u8]) -> Result<&[u8], Malformed> {
     let mut pending = 1_u64;
     while pending > 0 {
+        if let Some(rest) = after_scalar(bytes) {
+            bytes = rest;
+            pending -= 1;
+            continue;
+        }
         let (token, rest) = token(bytes)?;
         bytes = rest;
         pending -= 1;
@@ -89,6 +108,10 @@ pub(super) fn skip(mut bytes: &[u8]) -> Result<&[u8], Malformed> {
 
 /// The flags of the order marker that starts `bytes`, and what follows the marker.
 pub(super) fn marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    // Asked of every list and map, of which few have one.
+    if !matches!(bytes.first(), Some(0xc7..=0xc9 | 0xd4..=0xd8)) {
+        return None;
+    }
     match token(bytes) {
         Ok((Token::Ext { type_, content }, rest)) if !is_comparison(type_, content) => Some((type_, rest)),
         _ => None,
@@ -121,10 +144,39 @@ pub(super) fn check(bytes: &[u8], depth: usize) -> Result<&[u8], Malformed> {
         return Err(Malformed { why: "more elements are announced than there are bytes", left: bytes.len() });
     }
     for _ in 0..left {
-        rest = check(rest, depth)?;
+        rest = match after_scalar(rest) {
+            Some(rest) => rest,
+            None => check(rest, depth)?,
+        };
     }
     Ok(rest)
 }
+
+/// What follows a scalar whose first byte tells its size. All else is left to [`token`], what is cut short as well.
+#[inline]
+fn after_scalar(bytes: &[u8]) -> Option<&[u8]> {
+    let size = SCALAR_BYTES[usize::from(*bytes.first()?)];
+    if size == 0 { None } else { bytes.get(size.into()..) }
+}
+
+/// The size of scalars by their first byte, 0 where that does not tell it, or begins something else.
+const SCALAR_BYTES: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut head = 0;
+    while head < 256 {
+        sizes[head] = match head {
+            0x00..=0x7f | 0xc0 | 0xc2 | 0xc3 | 0xe0..=0xff => 1,
+            0xa0..=0xbf => 1 + (head & 0x1f) as u8,
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 => 3,
+            0xca | 0xce | 0xd2 => 5,
+            0xcb | 0xcf | 0xd3 => 9,
+            _ => 0,
+        };
+        head += 1;
+    }
+    sizes
+};
 
 /// Wildcard and infinity: comparison values that are never stored. Kept as null rather than lose a record.
 fn is_comparison(type_: u8, content: &[u8]) -> bool {
