@@ -13,6 +13,7 @@ use std::{
     io::{self, Read},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -57,7 +58,7 @@ pub struct Loaded {
     /// What is so by design and no reason to act. In line order.
     pub notes: Vec<Problem>,
     file: PathBuf,
-    tree: tree::Node,
+    tree: Arc<tree::Node>,
 }
 
 impl Loaded {
@@ -71,7 +72,7 @@ impl Loaded {
 
     /// What stands where in the file.
     pub fn outline(&self) -> Outline {
-        Outline(self.tree.clone())
+        Outline(Arc::clone(&self.tree))
     }
 }
 
@@ -111,7 +112,7 @@ impl Examined {
     fn finish(self, file: &Path) -> Result<Loaded, Problems> {
         let notes = self.findings.notes();
         let warnings = self.findings.finish()?;
-        Ok(Loaded { config: self.config, warnings, notes, file: file.to_owned(), tree: self.tree })
+        Ok(Loaded { config: self.config, warnings, notes, file: file.to_owned(), tree: Arc::new(self.tree) })
     }
 }
 

@@ -4,13 +4,18 @@
 //! There is no `select!` between them, so neither can lose what the other was about to do.
 
 use std::{
+    future::poll_fn,
+    io,
     net::SocketAddr,
+    pin::Pin,
     sync::Arc,
+    task::{Poll, ready},
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     sync::Semaphore,
 };
 use tracing::{debug, info, warn};
@@ -52,6 +57,9 @@ pub const ASSEMBLING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A buffer that grew beyond this for large records or answers is given back: ten thousand connections may keep one.
 const KEEP_BYTES: usize = 64 * 1024;
+
+/// The most that is read at first: many connections only say that they are there, or ask one thing.
+const FIRST_READ_BYTES: usize = 512;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -118,13 +126,53 @@ pub enum ConnectionError {
     NotReading,
     /// The socket failed.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
 }
 
 /// Serves one connection from `peer` to `local` until the peer closes it, it breaks, or the port closes.
+///
+/// One that has said nothing yet costs little more than its socket: there may be ten thousand of them.
 pub async fn serve<R, W>(
+    mut reader: R,
+    mut writer: W,
+    ends: [SocketAddr; 2],
+    tap: Tap,
+    mut posted: Posted,
+    shared: Arc<Shared>,
+) where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let _open = Open::new(&shared, &tap);
+    let first = tokio::select! {
+        biased;
+        () = closed(&mut posted) => Ok(BytesMut::new()),
+        first = first_read(&mut reader) => first,
+    };
+    match first {
+        Ok(first) if first.is_empty() => drop(writer.shutdown().await),
+        // Both halves and all they hold, several kilobytes, are made now.
+        Ok(first) => Box::pin(speak(reader, writer, first, ends, tap, posted, shared)).await,
+        Err(error) => report(&error.into(), ends[1], &shared.metrics),
+    }
+}
+
+/// Reads what comes first into memory that is only taken when it is there; nothing at the end.
+async fn first_read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<BytesMut> {
+    poll_fn(|context| {
+        let mut bytes = [0; FIRST_READ_BYTES];
+        let mut read = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut *reader).poll_read(context, &mut read))?;
+        Poll::Ready(Ok(BytesMut::from(read.filled())))
+    })
+    .await
+}
+
+/// Serves a connection that began with the bytes `first`.
+async fn speak<R, W>(
     reader: R,
     writer: W,
+    first: BytesMut,
     [local, peer]: [SocketAddr; 2],
     tap: Tap,
     posted: Posted,
@@ -133,14 +181,13 @@ pub async fn serve<R, W>(
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    shared.metrics.connection_opened();
-    tap.opened();
     let replies = Arc::new(Replies::default());
-    let owed = Owed { replies: Arc::clone(&replies), shared: Arc::clone(&shared), tap: tap.clone() };
+    let owed = Owed { replies: Arc::clone(&replies), shared: Arc::clone(&shared) };
     // Connections that are open keep theirs.
     let buffering = posted.borrow().limits.ack_buffering;
+    let tapped = tap.clone();
     let mut read_half =
-        ReadHalf::new(reader, Arc::clone(&replies), local, tap.clone(), posted, Arc::clone(&shared));
+        ReadHalf::new((reader, first), Arc::clone(&replies), local, tapped, posted, Arc::clone(&shared));
     let mut ack_half =
         AckHalf { writer, replies: Arc::clone(&replies), tap, buffering, shared: Arc::clone(&shared) };
     let read = async {
@@ -160,18 +207,36 @@ pub async fn serve<R, W>(
     drop(owed);
 }
 
+/// Counts a connection for as long as it is open.
+struct Open {
+    shared: Arc<Shared>,
+    tap: Tap,
+}
+
+impl Open {
+    fn new(shared: &Arc<Shared>, tap: &Tap) -> Self {
+        shared.metrics.connection_opened();
+        tap.opened();
+        Self { shared: Arc::clone(shared), tap: tap.clone() }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.metrics.connection_closed();
+        self.tap.closed();
+    }
+}
+
 /// Gives up what a connection still owes when it ends, however it ends.
 struct Owed {
     replies: Arc<Replies>,
     shared: Arc<Shared>,
-    tap: Tap,
 }
 
 impl Drop for Owed {
     fn drop(&mut self) {
         let records = give_up(&self.replies, &self.shared);
-        self.shared.metrics.connection_closed();
-        self.tap.closed();
         if records > 0 {
             debug!(records, "a connection ended with records unanswered; XDR ships them again");
         }
@@ -206,4 +271,31 @@ pub(crate) async fn closed(posted: &mut Posted) {
 /// The runtime's clock, which tests can pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what `serve` waits in, without calling it.
+    fn bytes_of<A, B, C, D, E, F, Served>(_: impl FnOnce(A, B, C, D, E, F) -> Served) -> usize {
+        size_of::<Served>()
+    }
+
+    #[test]
+    fn a_silent_connection_is_small() {
+        use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+        let bytes = bytes_of(serve::<OwnedReadHalf, OwnedWriteHalf>);
+        assert!(bytes <= 768, "{bytes} bytes for each connection that says nothing");
+    }
+
+    #[tokio::test]
+    async fn little_is_read_at_first_and_nothing_at_the_end() {
+        let sent = [7; FIRST_READ_BYTES + 1];
+        let mut reader = sent.as_slice();
+        let first = first_read(&mut reader).await.expect("bytes");
+        assert_eq!((first.len(), reader.len()), (FIRST_READ_BYTES, 1));
+        assert_eq!(first_read(&mut reader).await.expect("a byte").len(), 1);
+        assert!(first_read(&mut reader).await.expect("the end").is_empty());
+    }
 }

@@ -49,6 +49,7 @@ const PURE: [&str; 72] = [
     "connector/src/encode.rs",
     "connector/src/lane/fates.rs",
     "connector/src/lane/gate.rs",
+    "connector/src/lane/group/places.rs",
     "connector/src/lane/items.rs",
     "connector/src/lane/queue.rs",
     "connector/src/lane/state.rs",

@@ -126,18 +126,20 @@ impl Meaning<'_> {
         parent: Option<&Node>,
         path: &str,
     ) -> BTreeMap<String, Namespace> {
-        let (parent, path) = (parent.and_then(|parent| parent.get("namespaces")), join(path, "namespaces"));
+        let parent = parent.and_then(|parent| parent.get("namespaces")).map(Node::by_key).unwrap_or_default();
+        let path = join(path, "namespaces");
         let mut namespaces = BTreeMap::new();
         for (name, file) in file {
-            let (node, path) = (parent.and_then(|parent| parent.get(&name)), join(&path, &name));
+            let (node, path) = (parent.get(name.as_str()).copied(), join(&path, &name));
             if name.len() > MAX_NAMESPACE_BYTES {
                 self.warn(&path, format!("no namespace has a name longer than {MAX_NAMESPACE_BYTES} bytes"));
             }
             let sections = self.sections(file.sections, file.record_ordering, node, &path);
-            let (parent, path) = (node.and_then(|node| node.get("sets")), join(&path, "sets"));
+            let parent = node.and_then(|node| node.get("sets")).map(Node::by_key).unwrap_or_default();
+            let path = join(&path, "sets");
             let mut sets = BTreeMap::new();
             for (name, file) in file.sets {
-                let (node, path) = (parent.and_then(|parent| parent.get(&name)), join(&path, &name));
+                let (node, path) = (parent.get(name.as_str()).copied(), join(&path, &name));
                 if name.len() > MAX_SET_BYTES {
                     self.warn(&path, format!("no set has a name longer than {MAX_SET_BYTES} bytes"));
                 }

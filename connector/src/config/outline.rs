@@ -1,15 +1,15 @@
 //! What stands where in a configuration file, to tell what another one has otherwise. Names only, never a value.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     problem::join,
-    tree::{Kind, Node},
+    tree::{Entry, Kind, Node},
 };
 
 /// The keys of a file and what they are set to.
 #[derive(Clone, Debug)]
-pub struct Outline(pub(super) Node);
+pub struct Outline(pub(super) Arc<Node>);
 
 impl Outline {
     /// Paths of the keys that are set otherwise in `other`, or only in one of the two: the innermost that both have, and of
@@ -28,12 +28,12 @@ fn differences(one: &Node, other: &Node, path: &str, found: &mut Vec<String>) {
         }
         return;
     };
-    let keys = |node: &Node| node.entries().iter().map(|entry| entry.key.clone()).collect::<BTreeSet<_>>();
-    for key in keys(one).union(&keys(other)) {
-        let path = join(path, key);
+    let (one, other) = (one.by_key(), other.by_key());
+    let keys: BTreeSet<&str> = one.keys().chain(other.keys()).copied().collect();
+    for key in keys {
         match (one.get(key), other.get(key)) {
-            (Some(one), Some(other)) => differences(one, other, &path, found),
-            _ => found.push(path),
+            (Some(one), Some(other)) => differences(one, other, &join(path, key), found),
+            _ => found.push(join(path, key)),
         }
     }
 }
@@ -48,10 +48,11 @@ fn is_same(one: &Node, other: &Node) -> bool {
             items.len() == others.len() && items.iter().zip(others).all(|(one, other)| is_same(one, other))
         }
         (Kind::Map(entries), Kind::Map(others)) => {
-            entries.len() == others.len()
-                && entries
-                    .iter()
-                    .all(|entry| other.get(&entry.key).is_some_and(|other| is_same(&entry.value, other)))
+            let other = other.by_key();
+            let same = |entry: &Entry| {
+                other.get(entry.key.as_str()).is_some_and(|other| is_same(&entry.value, other))
+            };
+            entries.len() == others.len() && entries.iter().all(same)
         }
         _ => false,
     }

@@ -95,6 +95,11 @@ impl Node {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
+    /// The values of a mapping by their keys, for those who ask for many of them: [`Node::get`] looks at one entry after the other.
+    pub(crate) fn by_key(&self) -> HashMap<&str, &Self> {
+        self.entries().iter().map(|entry| (entry.key.as_str(), &entry.value)).collect()
+    }
+
     /// The entries of a mapping; none for anything else.
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.kind {

@@ -40,9 +40,6 @@ const LARGE_FRAME_BYTES: usize = 128 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// The first read of a connection, which has memory of its own all the time that it waits: many only say that they are there.
-const FIRST_READ_BYTES: usize = 512;
-
 pub(super) struct ReadHalf<R> {
     reader: R,
     buffer: BytesMut,
@@ -63,8 +60,9 @@ pub(super) struct ReadHalf<R> {
 }
 
 impl<R: AsyncRead + Unpin> ReadHalf<R> {
+    /// Goes on reading after what came first, which counts as read now.
     pub(super) fn new(
-        reader: R,
+        (reader, first): (R, BytesMut),
         replies: Arc<Replies>,
         local: SocketAddr,
         tap: Tap,
@@ -74,10 +72,11 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let start = now();
         let intake = Intake::new(Arc::clone(&replies), posted.clone(), Arc::clone(&shared));
         let terms = intake.terms();
+        tap.bytes(Direction::FromPeer, &first);
         Self {
             reader,
-            buffer: BytesMut::new(),
-            read_bytes: terms.limits.read_bytes.unwrap_or(FIRST_READ_BYTES),
+            buffer: first,
+            read_bytes: terms.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
             caught_up: start,
             read_at: start,
             held_back_until: start,

@@ -125,8 +125,11 @@ impl Job {
     }
 
     /// Lets the newer of two versions of a record stand for both; returns how many bytes the other one held. `None`, and
-    /// `other` as it was, when neither can stand for the other, and both have to go.
+    /// `other` as it was, when neither can stand for the other, and both have to go. Two records never do.
     pub(crate) fn supersede(&mut self, other: &mut Option<Self>) -> Option<usize> {
+        if other.as_ref()?.record != self.record {
+            return None;
+        }
         let (order, others) = (self.order.as_ref()?, other.as_ref()?.order.as_ref()?);
         let newer = others.stands_for(order);
         if !newer && !order.stands_for(others) {

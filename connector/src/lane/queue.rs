@@ -8,12 +8,13 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
+    hash::{BuildHasher, Hasher},
     sync::Arc,
     time::Instant,
 };
 
 use adapters::Outcome;
-use foldhash::fast::RandomState;
+use foldhash::{fast, quality};
 
 use super::{group::Group, job::Job, suspects::Suspects, timed::Timed};
 use crate::{batch::BatchPolicy, notification::RecordId};
@@ -34,8 +35,11 @@ pub(super) struct Queue {
     apart_running: usize,
     apart_max: usize,
     suspects: Suspects,
-    /// Every record with a job that may go, is parked or in flight, and the later versions behind it.
-    records: HashMap<RecordId, Later, RandomState>,
+    /// Every record with a job that may go, is parked or in flight, and the later versions behind it. A number stands for the
+    /// record, because tens of thousands may be here; two records with the same one go one after the other, and never stand
+    /// for each other.
+    records: HashMap<Key, Later, fast::RandomState>,
+    keys: quality::RandomState,
     /// Jobs that wait for another attempt, by when it is due.
     parked: Timed,
     /// See [`Queue::alarm`].
@@ -49,6 +53,9 @@ pub(super) struct Queue {
     /// Jobs that a newer version made needless; see [`Queue::take_superseded`].
     superseded: u64,
 }
+
+/// A number that is that of one record, but for an accident that costs that one a moment.
+type Key = u64;
 
 /// The versions behind the one that may go, is parked or in flight: seldom any, so that most records keep no room for them.
 type Later = Option<Box<VecDeque<Job>>>;
@@ -88,6 +95,7 @@ impl Queue {
             apart_max: usize::MAX,
             suspects: Suspects::new(now),
             records: HashMap::default(),
+            keys: quality::RandomState::default(),
             parked: Timed::default(),
             alarm: None,
             held: 0,
@@ -112,6 +120,13 @@ impl Queue {
         &mut self.suspects
     }
 
+    fn key(&self, record: &RecordId) -> Key {
+        let mut hasher = self.keys.build_hasher();
+        hasher.write(&record.digest().0);
+        hasher.write(record.namespace());
+        hasher.finish()
+    }
+
     /// Whether a request of a group could go now.
     fn may_go(&self, index: usize, now: Instant) -> bool {
         self.groups[index].may_go(&self.policies[index], self.batch_max, now)
@@ -122,7 +137,8 @@ impl Queue {
         self.held += 1;
         let (bytes, stale) = (job.bytes(), job.is_stale(now));
         self.held_bytes += bytes;
-        match self.records.entry(job.record) {
+        let key = self.key(&job.record);
+        match self.records.entry(key) {
             Entry::Occupied(mut busy) => {
                 let waiting = busy.get_mut().get_or_insert_default();
                 let mut job = Some(job);
@@ -281,7 +297,7 @@ impl Queue {
         drained.extend(std::iter::from_fn(|| self.apart.pop()).flatten());
         self.busy.clear();
         for index in 0..drained.len() {
-            let later = self.records.remove(&drained[index].record).flatten();
+            let later = self.records.remove(&self.key(&drained[index].record)).flatten();
             drained.extend(later.into_iter().flat_map(|later| *later));
         }
         // Of those in flight only the later versions.
@@ -300,7 +316,7 @@ impl Queue {
     }
 
     fn release(&mut self, record: &RecordId, now: Instant) {
-        let Entry::Occupied(mut busy) = self.records.entry(*record) else { return };
+        let Entry::Occupied(mut busy) = self.records.entry(self.key(record)) else { return };
         let Some(next) = busy.get_mut().as_mut().and_then(|later| later.pop_front()) else {
             return drop(busy.remove());
         };
@@ -334,15 +350,17 @@ impl Queue {
     /// Whether a newer version that stands for a job waits behind it.
     fn is_overtaken(&self, job: &Job) -> bool {
         let Some(order) = &job.order else { return false };
-        let next = self.records.get(&job.record).and_then(|later| later.as_ref()?.front());
-        next.and_then(|next| next.order.as_ref())
+        let next = self.records.get(&self.key(&job.record)).and_then(|later| later.as_ref()?.front());
+        next.filter(|next| next.record == job.record)
+            .and_then(|next| next.order.as_ref())
             .is_some_and(|next| next.stands_for(order) && next.lut_unix_ms > order.lut_unix_ms)
     }
 
     /// Drops a job that was overtaken while it waited. What becomes of the version behind it is the answer.
     fn give_way(&mut self, job: Job, now: Instant) {
         let record = job.record;
-        let next = self.records.get_mut(&record).and_then(|later| later.as_mut()?.front_mut());
+        let key = self.key(&record);
+        let next = self.records.get_mut(&key).and_then(|later| later.as_mut()?.front_mut());
         if let Some(dropped_bytes) = next.and_then(|next| next.supersede(&mut Some(job))) {
             self.drop_one(dropped_bytes);
         }

@@ -132,6 +132,21 @@ fn park(queue: &mut Queue, now: Instant, due: Instant) {
 }
 
 #[test]
+fn two_records_never_stand_for_each_other() {
+    let source = Source::new();
+    let seen = Arc::new(LutCache::new(Duration::from_secs(60), 100, source.now));
+    let (mut one, mut newer) = (source.version("a1", 1, &seen), Some(source.version("a2", 2, &seen)));
+    newer.iter_mut().for_each(|job| job.record = RecordId::new(b"other", *one.record.digest()));
+    assert_eq!(
+        (one.supersede(&mut newer), newer.is_some()),
+        (None, true),
+        "the same key in another namespace"
+    );
+    newer.iter_mut().for_each(|job| job.record = one.record);
+    assert_eq!((one.supersede(&mut newer), newer.is_none()), (Some(2), true));
+}
+
+#[test]
 fn versions_of_a_record_go_one_after_the_other_and_records_in_parallel() {
     let (source, mut queue) = (Source::new(), queue(None));
     assert_eq!(queue.push(source.job(1, "a1"), source.now), Pushed::Work);
