@@ -5,10 +5,14 @@
 
 use std::{error::Error, sync::Arc};
 
-use rustls::{AlertDescription, CertificateError, ClientConfig};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig,
+    client::{Resumption, WebPkiServerVerifier, danger::ServerCertVerifier},
+};
+use rustls_platform_verifier::Verifier;
 
 use self::pem::problem;
+use self::sessions::{Clock, Sessions};
 #[cfg(fuzzing)]
 pub(crate) use self::store::fuzzing as store_fuzzing;
 pub use self::{
@@ -23,6 +27,7 @@ use crate::{BuildError, http::Tls};
 mod offer;
 mod pem;
 mod reload;
+mod sessions;
 mod source;
 mod store;
 
@@ -48,22 +53,36 @@ pub(crate) fn client(
 fn client_config(tls: &Tls) -> Result<Built<ClientConfig>, BuildError> {
     let within = |error: BuildError| BuildError { key: format!("tls.{}", error.key), ..error };
     let offer = offer(&tls.protocols, &tls.ciphers).map_err(within)?;
-    let builder = ClientConfig::builder_with_provider(offer.provider)
-        .with_protocol_versions(&offer.versions)
-        .map_err(|error| problem("tls", error))?;
-    let builder = match trust(tls)? {
-        Some(source) => builder.with_root_certificates(source.load().map_err(within)?),
-        None => builder.with_platform_verifier().map_err(|error| {
-            problem(
-                "tls.ca-file",
-                format!("the system's trusted authorities cannot be used ({error}); name a file"),
-            )
-        })?,
+    let unknown = |error: rustls::Error| {
+        let words = format!("the system's trusted authorities cannot be used ({error}); name a file");
+        problem("tls.ca-file", words)
     };
-    let Some(source) = identity(tls)? else { return Ok((builder.with_no_client_auth(), None)) };
-    let (chain, key) = source.load().map_err(within)?;
-    let identity = Identity::of(&chain);
-    let config = builder.with_client_auth_cert(chain, key).map_err(|error| within(source.unfit(&error)))?;
+    let provider = offer.provider;
+    let checks: Arc<dyn ServerCertVerifier> = match trust(tls)? {
+        Some(source) => {
+            let roots = Arc::new(source.load().map_err(within)?);
+            let checks = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+            checks.map_err(|error| problem("tls", error))?
+        }
+        None => Arc::new(Verifier::new(Arc::clone(&provider)).map_err(unknown)?),
+    };
+    let sessions = Arc::new(Sessions::new(checks));
+    // "Dangerous" is what anything may do that checks certificates; this leaves it to the usual ones.
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
+        .with_protocol_versions(&offer.versions)
+        .map_err(|error| problem("tls", error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&sessions) as _);
+    let (mut config, identity) = match identity(tls)? {
+        None => (builder.with_no_client_auth(), None),
+        Some(source) => {
+            let (chain, key) = source.load().map_err(within)?;
+            let identity = Identity::of(&chain);
+            let config = builder.with_client_auth_cert(chain, key);
+            (config.map_err(|error| within(source.unfit(&error)))?, identity)
+        }
+    };
+    config.resumption = Resumption::store(sessions);
     Ok((config, identity))
 }
 

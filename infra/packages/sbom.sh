@@ -13,6 +13,7 @@ cargo cyclonedx --quiet --manifest-path "$top/connector/Cargo.toml" --format jso
     --override-filename "$name"
 mkdir -p "$(dirname "$file")"
 # Crates of this repository are named by the place they were built in, which is nobody's business.
-sed "s|$top/||g; s|$top||g" "$top/connector/$name.json" >"$file"
+sed "s|$top/||g; s|$top||g" "$top/connector/$name.json" >"$file.new"
 # One was written beside each manifest of the workspace.
-rm -f "$top"/*/"$name.json" "$top"/lambda-examples/*/"$name.json"
+find "$top" -path "$top/target" -prune -o -name "$name.json" -exec rm -f {} +
+mv "$file.new" "$file"

@@ -2,6 +2,7 @@
 """Instructions and heap allocations for each record, counted by callgrind, beside those kept in instructions.json.
 
     python3 tests/bench/instructions.py [NAME …] [--steps] [--keep] [--no-build]
+    python3 tests/bench/instructions.py --shipped PROGRAM [NAME …] [--keep]
 
 Unlike times, these hardly depend on the machine or on what else it does, so that a change of a percent shows. First single
 steps, alone; then the whole connector, from the socket of XDR to the socket of the destination and back, user space only:
@@ -9,6 +10,9 @@ there the number of records that share a wake-up varies, and the figures with it
 
 It is a report: it ends well whatever the figures are. `--keep` writes them down as the ones to compare with. Takes a quarter of a
 minute beside the build, which is shorter with `--steps`: the single steps only.
+
+`--shipped` needs no build: it counts the program that is shipped, whole, between a source and a receiver that are the same program.
+Without symbols nobody sees allocations in it. CI prints this.
 """
 
 import argparse
@@ -22,7 +26,8 @@ import sys
 import time
 
 import connector
-from processes import BINARY, ROOT, STARTED, Bench, Disturbed, Sink, free_port, report_of, source, start, stop, temporary_folder
+from processes import (BINARY, ROOT, STARTED, Bench, Disturbed, Sink, free_port, processors, report_of, source, start, stop, temporary_folder,
+                       wait_for_port)
 
 STEPS = os.path.join(os.path.dirname(BINARY), "bench-steps")
 KEPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "instructions.json")
@@ -89,28 +94,67 @@ def whole(setup, bench):
         sink.stop()
 
 
+class Surroundings:
+    """All that is needed around a program that needs nothing else."""
+
+    def __init__(self, folder):
+        self.folder, (self.cpus, self.other_cpus) = folder, processors()
+
+
+def shipped(program, setup, bench):
+    """The same of a program as it is shipped, which plays source and receiver, too."""
+    process, receiver = None, None
+    try:
+        port, manage, sink = free_port(), free_port(), free_port()
+        receiver = start([program, "receive", "--listen", f"127.0.0.1:{sink}"], bench.other_cpus,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(sink, receiver)
+        path = connector.write_configuration(bench, f"http://127.0.0.1:{sink}/", port, manage, call_timeout=60_000, **setup)
+        out = os.path.join(bench.folder, "shipped.out")
+        process = start([*CALLGRIND, f"--callgrind-out-file={out}", program, "run", "--config", path], bench.cpus)
+        for each in (manage, port):
+            wait_for_port(each, process, seconds=60)
+        ship = lambda records: subprocess.run([program, "simulate", "--to", f"127.0.0.1:{port}", "--records", str(records)], check=True,
+                                              capture_output=True, timeout=120)
+        ship(WARM_RECORDS)
+        subprocess.run(["callgrind_control", "--zero", str(process.pid)], check=True, capture_output=True)
+        ship(WHOLE_RECORDS)
+        subprocess.run(["callgrind_control", "--dump", str(process.pid)], check=True, capture_output=True)
+        return (read(f"{out}.1")[0] / WHOLE_RECORDS,)
+    finally:
+        for one in (process, receiver):
+            if one is not None:
+                stop(one, signal.SIGKILL)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only rows with this in their name")
     parser.add_argument("--steps", action="store_true", help="only the single steps")
+    parser.add_argument("--shipped", metavar="PROGRAM", help="only the whole of this program, without a build")
     parser.add_argument("--keep", action="store_true", help="write the figures down as those to compare with")
     parser.add_argument("--no-build", action="store_true", help="take the programs in target/release as they are")
     args = parser.parse_args()
     if not shutil.which("valgrind"):
         print("SKIPPED: instructions are counted by valgrind, which is not there")
         return
-    if not args.no_build:
+    if not args.no_build and not args.shipped:
         programs = ["bench-steps"] if args.steps else ["bench-steps", "bench-load", "esp-connector"]
         subprocess.run(["cargo", "build", "--release", "--quiet", *(f"--bin={name}" for name in programs)], cwd=ROOT, check=True)
     kept = json.load(open(KEPT)) if os.path.exists(KEPT) else {}
     begun, counted = time.monotonic(), {}
     try:
         with temporary_folder() as folder:
-            steps = subprocess.run([STEPS], check=True, capture_output=True, text=True).stdout.split()
-            jobs = {name: lambda name=name: step(name, folder) for name in steps}
-            if not args.steps:
-                bench = Bench(folder, 60)
-                jobs |= {name: lambda setup=setup: whole(setup, bench) for name, setup in WHOLE.items()}
+            if args.shipped:
+                bench = Surroundings(folder)
+                jobs = {f"shipped, {name.removeprefix('whole, ')}": lambda setup=setup: shipped(args.shipped, setup, bench)
+                        for name, setup in WHOLE.items()}
+            else:
+                steps = subprocess.run([STEPS], check=True, capture_output=True, text=True).stdout.split()
+                jobs = {name: lambda name=name: step(name, folder) for name in steps}
+                if not args.steps:
+                    bench = Bench(folder, 60)
+                    jobs |= {name: lambda setup=setup: whole(setup, bench) for name, setup in WHOLE.items()}
             print(f"{'for each record':30} {'instructions':>12} {'kept':>9} {'change':>8}   {'allocations':>11} {'kept':>6}")
             for name, job in jobs.items():
                 if args.names and not any(part in name for part in args.names):
@@ -129,7 +173,7 @@ def main():
         print(f"those kept were compiled by {kept['compiler']}, these by {compiler}")
     print(f"took {time.monotonic() - begun:.0f} s", file=sys.stderr)
     if args.keep:
-        rounded = {name: {"instructions": round(figures["instructions"]), "allocations": round(figures["allocations"], 2)}
+        rounded = {name: {what: round(figure, 2 if what == "allocations" else None) for what, figure in figures.items()}
                    for name, figures in counted.items()}
         with open(KEPT, "w") as file:
             json.dump({"compiler": compiler, "records": {**kept.get("records", {}), **rounded}}, file, indent=2)
@@ -139,10 +183,11 @@ def main():
 def show(name, figures, kept):
     line = f"{name:30} {figures['instructions']:12,.0f}"
     if kept:
-        change = figures["instructions"] / kept["instructions"] - 1
-        line += f" {kept['instructions']:9,} {change:+8.1%}   {figures['allocations']:11.2f} {kept['allocations']:6.2f}"
+        line += f" {kept['instructions']:9,} {figures['instructions'] / kept['instructions'] - 1:+8.1%}"
     else:
-        line += f" {'':9} {'':8}   {figures['allocations']:11.2f}"
+        line += f" {'':9} {'':8}"
+    if "allocations" in figures:
+        line += f"   {figures['allocations']:11.2f}" + (f" {kept['allocations']:6.2f}" if kept else "")
     print(line, flush=True)
 
 

@@ -112,9 +112,9 @@ async fn a_peer_that_takes_few_streams_never_has_to_refuse_one() {
     let settings = "call-timeout: 5000\n    max-connections-per-endpoint: 2";
     let Some(scene) = Scene::new(5_000, &trouble, settings).await else { return };
     let summary = scene.source().await;
-    let (delivered, envoy) = scene.lost_nothing(&summary).await;
-    assert_eq!(delivered.duplicates, 0);
-    assert_eq!(counter(&envoy, "downstream_rq_rx_reset").await, 0);
+    let (_, envoy) = scene.lost_nothing(&summary).await;
+    // No request begins before the peer's settings came, so this holds on any machine. That no call is given up for its time,
+    // and its records sent twice, does not.
     assert_eq!(envoy.counter("http2.tx_reset").await, 0, "streams were refused");
 }
 

@@ -11,6 +11,7 @@ mod partial;
 mod peer;
 mod real_peers;
 mod requests;
+mod sessions;
 mod signed;
 mod tls;
 mod webhook;

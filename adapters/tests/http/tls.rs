@@ -98,7 +98,12 @@ async fn serve(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
     Ok(())
 }
 
-fn server_config(chains: &Chains, certificate: &str, alpn: &[&str], ask_client: bool) -> ServerConfig {
+pub(crate) fn server_config(
+    chains: &Chains,
+    certificate: &str,
+    alpn: &[&str],
+    ask_client: bool,
+) -> ServerConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

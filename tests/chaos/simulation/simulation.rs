@@ -169,8 +169,11 @@ impl Stage {
         while !self.ledger.is_done() {
             let changed = self.ledger.changed.notified();
             if timeout_at(late, changed).await.is_err() {
-                let missing = self.ledger.missing().join(", ");
-                self.events.violated(&format_args!("not delivered long after the last fault: {missing}"));
+                let missing = self.ledger.missing();
+                let (some, all) = (missing[..missing.len().min(3)].join(", "), missing.len());
+                self.events.violated(&format_args!(
+                    "{all} records are not delivered long after the last fault, such as {some}"
+                ));
                 return;
             }
         }
