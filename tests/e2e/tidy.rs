@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use e2e::repository;
 
 /// No sockets, no clock, no randomness, no runtime: these are tested by tables and properties alone.
-const PURE: [&str; 72] = [
+const PURE: [&str; 73] = [
     "adapters/src/aws_http/address.rs",
     "adapters/src/aws_http/refusal.rs",
     "adapters/src/bulk.rs",
