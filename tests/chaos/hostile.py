@@ -225,7 +225,7 @@ def management_noise():
 HELLO = client_hello()
 CASES = {
     # Some 30 KB for each of the 1,024 that are under way at most, and 7 KB for each that waits.
-    "half-handshakes": ("half TLS handshakes for XDR", held(lambda scene: tls_scene.service, HELLO[:100], 5000, 10, scene=tls_scene), {"memory_mib": 96}),
+    "half-handshakes": ("half TLS handshakes for XDR", held(lambda scene: tls_scene.service, HELLO[:100], 5000, 10, scene=tls_scene), {}),
     "half-handshakes-manage": ("half TLS handshakes for the management port", held(lambda scene: tls_scene.manage, HELLO[:100], 200, 10, scene=tls_scene), {}),
     "byte-by-byte": ("one byte of a message every 10 s", held(lambda scene: scene.port, b"\x02\x03\0\0\0\0\x01\0", 1000, 30, feed=(b"\x16", 10)), {}),
     "promises": ("headers of 16 MiB messages, and silence", held(lambda scene: scene.port, frame(3, b"\x16" * 10, 16 << 20), 2000, 30), {}),

@@ -313,8 +313,7 @@ CASES = {
     "descriptors": ("no descriptor left for 5 s", descriptors, {}),
     "full-log": ("no room for logs", full_log, {}),
     "full-letters": ("no room for dead letters for 6 s", full_letters, {}),
-    # Some 6 KB each.
-    "idle": ("10,000 idle connections", idle_connections, {"memory_mib": 96}),
+    "idle": ("10,000 idle connections", idle_connections, {}),
     # What is read and not answered may take `max-concurrent-bytes`, 64 MiB.
     "deaf": ("50 sources that read no answers", deaf_sources, {"memory_mib": 96}),
     "receiver-cut": ("network to the receiver cut for 3 s and 6 s", receiver_cut, {}),
