@@ -46,6 +46,8 @@ pub(super) struct ReadHalf<R> {
     read_bytes: usize,
     /// When the socket was last seen empty: what is read now was sent after that.
     caught_up: Instant,
+    /// The same for the frame that the buffer begins with, where a part of it was there when the socket was seen empty.
+    begun: Option<Instant>,
     /// When the last read ended.
     read_at: Instant,
     /// Until then what is read may have lain in the socket since before a long wait for the window.
@@ -78,6 +80,7 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
             buffer: first,
             read_bytes: terms.limits.read_bytes.unwrap_or(READ_BYTES_MIN),
             caught_up: start,
+            begun: None,
             read_at: start,
             held_back_until: start,
             replies,
@@ -164,6 +167,10 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
         let now = now();
         self.read_at = now;
         if was_empty {
+            if before > 0 && now < self.held_back_until {
+                // What it begins with waited for the rest as long as the socket was full, and not for a slow peer.
+                self.begun.get_or_insert(self.caught_up);
+            }
             self.caught_up = now;
         } else if now >= self.held_back_until {
             self.caught_up = self.caught_up.max(now - UNREAD_AGE_MAX);
@@ -206,9 +213,10 @@ impl<R: AsyncRead + Unpin> ReadHalf<R> {
     }
 
     async fn handle(&mut self, frame: Frame<'_>, now_unix_ms: u64) {
+        let caught_up = self.begun.take().unwrap_or(self.caught_up);
         match frame.kind {
             Kind::Message | Kind::Compressed => {
-                if let Err(code) = self.intake.take(frame, now_unix_ms, self.caught_up).await {
+                if let Err(code) = self.intake.take(frame, now_unix_ms, caught_up).await {
                     self.answer(code).await;
                 }
             }

@@ -190,6 +190,25 @@ async fn what_lay_in_the_socket_while_the_window_was_full_is_answered_in_time_to
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
+/// The same of which only a part fitted into the socket: when the rest comes, the socket was empty for a moment, and yet it is old.
+#[tokio::test(start_paused = true)]
+async fn what_lay_in_the_socket_in_part_is_answered_in_time_too() {
+    let target = Scripted::new(64, |_, _| std::future::pending());
+    let mut setup = Setup::to([target]);
+    setup.window_records = 4;
+    let mut peer = setup.start();
+    for n in 1..=4 {
+        peer.send(&record(n, n.into())).await;
+    }
+    pause(100).await;
+    let start = Instant::now();
+    peer.send(&record(5, 5)).await;
+    peer.send(&large_record(6, 2 << 20)).await;
+    assert!(start.elapsed() > Duration::from_secs(3), "the rest had to wait");
+    peer.acks(6).await;
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_large_message_waits_for_leave_and_small_ones_do_not() {
     let target = Scripted::new(1, |_, _| async { Outcome::Delivered });

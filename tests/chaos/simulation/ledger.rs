@@ -55,6 +55,7 @@ struct Book {
     open: BTreeMap<(usize, usize), Open>,
     /// The connection and the place on it of the first and the last time that a version was shipped.
     shipped: BTreeMap<(usize, u64), (Place, Place)>,
+    /// When a version was shipped first: a request may be of that time, however often it has been shipped since.
     shipped_at: BTreeMap<(usize, u64), Instant>,
     next_place: u64,
     /// By destination and record, the newest version that a request came for.
@@ -153,7 +154,7 @@ impl Ledger {
         let place = (connection, book.next_place);
         let shipped = book.shipped.entry((version.key, version.number)).or_insert((place, place));
         shipped.1 = place;
-        book.shipped_at.insert((version.key, version.number), Instant::now());
+        book.shipped_at.entry((version.key, version.number)).or_insert_with(Instant::now);
         *book.records[version.key].in_flight.entry(version.number).or_default() += 1;
         self.events.note(&format_args!("source {connection} ships {version}"));
     }

@@ -221,8 +221,15 @@ impl Node {
                 return Ended::Closed;
             }
             answer.resize(size, 0);
-            if reader.read_exact(&mut answer).await.is_err() {
-                return Ended::Closed;
+            // The other end may be gone in the middle of it, and nobody says so.
+            let until = first().map_or_else(Instant::now, |owed| owed.since()) + ANSWER_WITHIN;
+            match timeout_at(until, reader.read_exact(&mut answer)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Ended::Closed,
+                Err(_) => {
+                    self.check_late(connection, until);
+                    return Ended::Late;
+                }
             }
             let Some(owed) = owed.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
                 self.events.violated(&format_args!("source {connection} gets an answer to nothing"));
