@@ -229,7 +229,10 @@ impl Ledger {
                 version.key, open.version, open.connection
             ));
         }
-        book.open.insert(entry, Open { connection, begun: now, version: version.number });
+        // Nobody waits for the end of one that comes late, and so none waits behind it.
+        if !is_late {
+            book.open.insert(entry, Open { connection, begun: now, version: version.number });
+        }
         let newest = book.newest_begun[destination][version.key];
         if version.number < newest && !is_late && destination != self.letters() {
             let places = |number| book.shipped.get(&(version.key, number)).copied();
