@@ -26,9 +26,9 @@ const GROWS_UP_TO: f64 = 1.0 / 16.0;
 /// The throttled share up to which it stays as it is. Chance alone takes a share of one in twenty beyond this seldom.
 const BORNE_UP_TO: f64 = 1.0 / 8.0;
 
-/// How many answers the throttled share is about: those of a round trip, within these bounds. Of fewer, one would be a large
-/// share; more would be long past.
-const ANSWERS: [usize; 2] = [32, 64];
+/// How many answers the throttled share is about: those of two round trips, within these bounds. Of fewer, one would be a large
+/// share, and chance would take one in twenty for much more; more would be long past.
+const ANSWERS: [usize; 2] = [32, 128];
 
 /// Weight of one request in the running time of its size.
 const WEIGHT: f64 = 1.0 / 8.0;
@@ -149,7 +149,7 @@ impl Concurrency {
 
     /// Takes note of which share of a request was throttled.
     fn answered(&mut self, share: f64) {
-        let answers = self.limit.clamp(ANSWERS[0], ANSWERS[1]);
+        let answers = (2 * self.limit).clamp(ANSWERS[0], ANSWERS[1]);
         self.throttled += (share - self.throttled) / answers as f64;
     }
 
@@ -240,7 +240,11 @@ mod tests {
             limits.push(concurrency.limit());
             now += MS;
         }
-        assert_eq!(limits, [60, 40, 21, 11, 6, 3, 2, 1, 1], "by half where all is throttled, and never none");
+        assert_eq!(
+            limits,
+            [60, 48, 32, 18, 10, 5, 3, 2, 1],
+            "by half where all is throttled, and never none"
+        );
         run(&mut concurrency, &mut now, 1_000, 9);
         assert_eq!(concurrency.limit(), 1, "one more would be twice as much");
         run(&mut concurrency, &mut now, 1_000, 30);
@@ -290,6 +294,18 @@ mod tests {
             assert!(mean * 10 >= start * 9, "{limits:?} of {start}");
         }
         assert!(throttled_by_chance(200, 0.4, 100) <= 10, "that is no exception");
+    }
+
+    #[test]
+    fn chance_is_hardly_ever_taken_for_more() {
+        let (now, mut random) = (Instant::now(), fastrand::Rng::with_seed(7));
+        let mut concurrency = Concurrency::new(64, 64, now);
+        let mut taken_for_more = 0;
+        for _ in 0..100_000 {
+            concurrency.answered(if random.f64() < 0.05 { 1.0 } else { 0.0 });
+            taken_for_more += u32::from(concurrency.is_throttled());
+        }
+        assert!(taken_for_more < 10, "{taken_for_more} times");
     }
 
     #[test]
