@@ -12,8 +12,8 @@ pub struct RetryPolicy {
     pub attempts_max: u32,
 }
 
-/// Upper bound of the first pause where failures are the exception, and what it grows by with each attempt: nearly all succeed
-/// at the second, and until then all that came behind them on their connections waits for its answer.
+/// Upper bound of the second pause where failures are the exception, and what it grows by with each attempt. There is no first:
+/// nearly all succeed at the second attempt, and until then all that came behind them on their connections waits for its answer.
 const ISOLATED: (Duration, u32) = (Duration::from_millis(1), 4);
 
 /// The same where most attempts fail: the destination itself is in trouble and wants to be left alone.
@@ -44,9 +44,11 @@ impl RetryPolicy {
         if attempts >= self.attempts_max {
             return None;
         }
-        let (base, factor) = if troubled { TROUBLED } else { ISOLATED };
-        let growth = factor.saturating_pow(attempts.saturating_sub(1));
-        let backoff = base.saturating_mul(growth).min(CAP).mul_f64(jitter);
+        let ((base, factor), pauses) =
+            if troubled { (TROUBLED, attempts) } else { (ISOLATED, attempts.saturating_sub(1)) };
+        let bound =
+            if pauses == 0 { Duration::ZERO } else { base.saturating_mul(factor.saturating_pow(pauses - 1)) };
+        let backoff = bound.min(CAP).mul_f64(jitter);
         let asked = retry_after.map(|pause| pause.mul_f64(1.0 + jitter / 10.0));
         Some(asked.map_or(backoff, |asked| asked.max(backoff)))
     }
@@ -97,7 +99,7 @@ mod tests {
         let bounds =
             |failing| (1..=5).map(|tried| policy.delay(tried, None, failing, 1.0)).collect::<Vec<_>>();
         let ms = |n| Some(Duration::from_millis(n));
-        assert_eq!(bounds(SELDOM), [ms(1), ms(4), ms(16), ms(64), None]);
+        assert_eq!(bounds(SELDOM), [ms(0), ms(1), ms(4), ms(16), None]);
         assert_eq!(bounds(OUTAGE), [ms(100), ms(200), ms(400), ms(800), None]);
         assert_eq!(policy.delay(1, None, OUTAGE, 0.0), Some(Duration::ZERO), "full jitter reaches zero");
         assert_eq!(RetryPolicy::new(20).delay(15, None, OUTAGE, 1.0), Some(CAP));

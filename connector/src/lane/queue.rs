@@ -382,9 +382,14 @@ impl Queue {
         self.superseded += 1;
     }
 
-    /// Puts a failed job aside until `due`. Its record stays busy.
-    pub(super) fn park(&mut self, job: Job, due: Instant) {
-        self.parked.push(due, job);
+    /// Puts a failed job aside until `due`. Its record stays busy. What is due already needs a worker, and whoever asks is one.
+    pub(super) fn park(&mut self, job: Job, due: Instant, now: Instant) {
+        if due > now {
+            return self.parked.push(due, job);
+        }
+        let index = job.policy;
+        self.enter_again(job);
+        self.flush_later(index, now);
     }
 
     /// Makes the parked jobs that are due ready. Returns how many workers have something to do.

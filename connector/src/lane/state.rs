@@ -179,7 +179,7 @@ impl State {
                     let pause = self.rules.retry.delay(job.attempts, report.retry_after, slowly, jitter);
                     if let Some(due) = pause.map(|pause| now + pause).filter(|due| job.is_wanted(*due)) {
                         concluded.retried += 1;
-                        self.turns.queue.park(job, due);
+                        self.turns.queue.park(job, due, now);
                         continue;
                     }
                     if slowly { End::MuchLater(cause) } else { End::Later(cause) }

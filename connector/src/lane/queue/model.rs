@@ -237,7 +237,7 @@ impl Model {
                 job.attempts += 1;
                 let due = self.now + Duration::from_millis(self.random.u64(..50));
                 if job.attempts < 3 && job.is_wanted(due) {
-                    self.turns.queue.park(job, due);
+                    self.turns.queue.park(job, due, self.now);
                 } else {
                     self.turns.queue.finish(&job, self.now);
                     job.tickets.settle(Outcome::Retryable(Cause::Overloaded));

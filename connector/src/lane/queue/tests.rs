@@ -128,7 +128,7 @@ fn bodies(jobs: &[Job]) -> Vec<&str> {
 fn park(queue: &mut Queue, now: Instant, due: Instant) {
     let jobs = take(queue, now);
     queue.request_ended(TOGETHER, jobs.len());
-    jobs.into_iter().for_each(|job| queue.park(job, due));
+    jobs.into_iter().for_each(|job| queue.park(job, due, now));
 }
 
 #[test]
@@ -494,7 +494,7 @@ fn a_record_that_fails_alone_goes_alone_and_takes_not_every_worker() {
     let one = requests.into_iter().next().expect("the first");
     queue.request_ended(APART, 1);
     let due = source.now + Duration::from_millis(10);
-    one.into_iter().for_each(|job| queue.park(job, due));
+    one.into_iter().for_each(|job| queue.park(job, due, source.now));
     assert_eq!(bodies(&take(&mut queue, source.now)), ["3"]);
     queue.request_ended(APART, 1);
     assert_eq!(queue.wake(due), 1);
@@ -514,7 +514,7 @@ fn everything_that_waits_can_be_taken_out_at_once() {
     let mut failed = take(&mut queue, source.now);
     queue.request_ended(TOGETHER, 2);
     queue.split(failed.split_off(1));
-    failed.into_iter().for_each(|job| queue.park(job, source.now));
+    failed.into_iter().for_each(|job| queue.park(job, source.now + Duration::from_millis(1), source.now));
     for key in [1, 3, 4, 6] {
         push(&mut queue, key, "later version");
     }
