@@ -3,7 +3,7 @@
 use super::{
     EncodeError,
     json::{bin_error, write_expiry, write_user_key},
-    json_value::{write_digest, write_number_or_null, write_text, write_value},
+    json_value::{write_base64, write_number_or_null, write_text, write_value},
 };
 use crate::config::{DurableMember, JsonRules};
 use crate::notification::{ChangeNotification, Operation};
@@ -53,7 +53,7 @@ fn write_metadata(
         write_user_key(key, rules, out)?;
     }
     out.extend_from_slice(b",\"digest\":");
-    write_digest(&notification.digest, out);
+    write_base64(&notification.digest.0, out);
     let write = notification.operation == Operation::Write;
     out.extend_from_slice(if write { b",\"msg\":\"write\"" } else { b",\"msg\":\"delete\"" });
     out.extend_from_slice(b",\"gen\":");

@@ -2,7 +2,7 @@
 
 use super::{
     EncodeError,
-    json_value::{Problem, write_digest, write_number_or_null, write_text, write_value},
+    json_value::{Problem, write_base64, write_number_or_null, write_text, write_value},
 };
 use crate::config::JsonRules;
 use crate::notification::{Bin, ChangeNotification, Expiry, Operation, Value};
@@ -77,7 +77,7 @@ fn write_key(
         None => out.extend_from_slice(b"null"),
     }
     out.push(b',');
-    write_digest(&notification.digest, out);
+    write_base64(&notification.digest.0, out);
     out.push(b',');
     write_user_key(notification.user_key.unwrap_or(Value::Null), rules, out)?;
     out.push(b']');

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::text::{EACH, HIGH, find, utf8};
 use crate::{
     config::{JsonRules, NanPolicy},
-    notification::{Digest, Value},
+    notification::Value,
 };
 
 /// Why a value cannot be written.
@@ -209,25 +209,6 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// A digest in Base64. Every record has one, and of this size it takes no loop that is ready for others.
-pub(super) fn write_digest(digest: &Digest, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut quoted = *b"\"...........................=\"";
-    let (threes, rest) = digest.0.as_chunks::<3>();
-    let (fours, _) = quoted[1..].as_chunks_mut::<4>();
-    let write = |bytes: [u8; 3], digits: &mut [u8]| {
-        let bits = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
-        for (digit, shift) in digits.iter_mut().zip([18, 12, 6, 0]) {
-            *digit = DIGITS[(bits >> shift & 63) as usize];
-        }
-    };
-    for (three, four) in threes.iter().zip(&mut *fours) {
-        write(*three, four);
-    }
-    write([rest[0], rest[1], 0], &mut fours[6][..3]);
-    out.extend_from_slice(&quoted);
-}
-
 /// GeoJSON as the JSON it is, on one line; text that is not JSON as a string, so that the document stays whole.
 fn write_geojson(text: &[u8], out: &mut Vec<u8>) {
     // The parser would pass over bytes that are not UTF-8.
@@ -287,14 +268,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_digest_is_base64(digest in any::<[u8; 20]>()) {
-            let (mut out, mut expected) = (Vec::new(), Vec::new());
-            write_digest(&Digest(digest), &mut out);
-            write_base64(&digest, &mut expected);
-            prop_assert_eq!(String::from_utf8(out), String::from_utf8(expected));
-        }
-
         #[test]
         fn text_is_what_serde_json_writes(text in any::<String>(), bytes in any::<Vec<u8>>(), ascii in "[ -~\t]*", low in "[\\x00-\\x30\\x5b-\\x5d\\x7e-\\x82]*") {
             for text in [text.as_bytes(), &bytes, ascii.as_bytes(), low.as_bytes()] {
