@@ -83,7 +83,12 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 
 /// Reads `text`; relative paths in it are relative to `folder`.
 pub fn parse(text: &str, folder: &Path) -> Result<Loaded, Problems> {
-    examine(text, Path::new(""), folder).finish(Path::new(""))
+    parse_by(&file::schema(), text, folder)
+}
+
+/// The same by a schema that was made before: making it takes most of the time that a small file takes.
+pub(crate) fn parse_by(schema: &serde_json::Value, text: &str, folder: &Path) -> Result<Loaded, Problems> {
+    examine(schema, text, Path::new(""), folder).finish(Path::new(""))
 }
 
 /// A configuration with everything found so far: when something is wrong, `config` holds what is right.
@@ -119,7 +124,7 @@ impl Examined {
 /// Like [`load`], for those who add findings of their own.
 pub(crate) fn examine_file(path: &Path) -> Result<Examined, Problems> {
     let text = text_of(path)?;
-    Ok(examine(&text, path, folder_of(path)))
+    Ok(examine(&file::schema(), &text, path, folder_of(path)))
 }
 
 /// The same for a file that was written for the vendor's connector, or for its Helm chart, whose values hold one.
@@ -127,7 +132,7 @@ pub(crate) fn examine_vendor_file(path: &Path) -> Result<Examined, Problems> {
     let mut findings = Findings::new(path);
     let tree = tree::read(&text_of(path)?, &mut findings);
     let tree = tree.get(HELM_VALUES).cloned().unwrap_or(tree);
-    Ok(judge(tree, findings, folder_of(path)))
+    Ok(judge(&file::schema(), tree, findings, folder_of(path)))
 }
 
 /// The key of the vendor's Helm chart that holds the file of the connector.
@@ -154,14 +159,14 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn examine(text: &str, file: &Path, folder: &Path) -> Examined {
+fn examine(schema: &serde_json::Value, text: &str, file: &Path, folder: &Path) -> Examined {
     let mut findings = Findings::new(file);
     let tree = tree::read(text, &mut findings);
-    judge(tree, findings, folder)
+    judge(schema, tree, findings, folder)
 }
 
-fn judge(tree: tree::Node, mut findings: Findings, folder: &Path) -> Examined {
-    let fits = shape::check(&tree, &file::schema(), &mut findings);
+fn judge(schema: &serde_json::Value, tree: tree::Node, mut findings: Findings, folder: &Path) -> Examined {
+    let fits = shape::check(&tree, schema, &mut findings);
     let config = meaning::resolve(fits, &tree, folder, &mut findings);
     Examined { config, findings, tree }
 }

@@ -1,12 +1,18 @@
 //! Doors for the fuzz targets, to what is nobody else's business. Compiled by cargo-fuzz only.
 
-use std::sync::Arc;
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 
-use crate::admin::{self, View};
 pub use crate::connection::http_fuzzing::body as incoming_body;
+use crate::{
+    admin::{self, View},
+    config::{self, Loaded, Problems},
+};
 
 /// The management endpoint of a connector that is at work.
 #[derive(Debug)]
@@ -29,4 +35,11 @@ impl Management {
         let body = answer.into_body().collect().await.expect("it is in memory");
         (status, body.to_bytes())
     }
+}
+
+static SCHEMA: LazyLock<serde_json::Value> = LazyLock::new(config::schema);
+
+/// The configuration that `text` makes, without making the schema again for each.
+pub fn configuration(text: &str, folder: &Path) -> Result<Loaded, Problems> {
+    config::parse_by(&SCHEMA, text, folder)
 }

@@ -3,12 +3,12 @@
 
 use std::{path::Path, time::Instant};
 
-use esp_connector::{config, route::Router};
+use esp_connector::{fuzzing, route::Router};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let lines = text.lines().count().max(1);
-    match config::parse(text, Path::new("/nonexistent")) {
+    match fuzzing::configuration(text, Path::new("/nonexistent")) {
         Ok(loaded) => _ = Router::new(&loaded.config, Instant::now()),
         Err(problems) => {
             assert!(!problems.0.is_empty());

@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 /// Shared by all that make the load.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    rate: u64,
+    pub(crate) started: Instant,
     due: AtomicU64,
     begun: AtomicU64,
     over: AtomicBool,
@@ -28,6 +30,8 @@ impl Pace {
     pub(crate) fn start(rate: u64, how_long: Duration, most: u64) -> Arc<Self> {
         let due = if rate == 0 { most } else { 0 };
         let pace = Arc::new(Self {
+            rate,
+            started: Instant::now(),
             due: AtomicU64::new(due),
             begun: AtomicU64::new(0),
             over: AtomicBool::new(false),
@@ -35,12 +39,13 @@ impl Pace {
         });
         let this = Arc::clone(&pace);
         thread::spawn(move || {
-            let started = Instant::now();
-            while started.elapsed() < how_long {
+            while this.started.elapsed() < how_long {
                 nap(if rate == 0 { COARSE } else { FINE });
                 if rate > 0 {
-                    this.due
-                        .store(((started.elapsed().as_secs_f64() * rate as f64) as u64).min(most), Relaxed);
+                    this.due.store(
+                        ((this.started.elapsed().as_secs_f64() * rate as f64) as u64).min(most),
+                        Relaxed,
+                    );
                     this.changed.notify_waiters();
                 }
             }
@@ -57,6 +62,14 @@ impl Pace {
         // One thread takes, the other only raises what is due.
         self.begun.store(first + count, Relaxed);
         (first, count)
+    }
+
+    /// How long after the start the record with this number is due; nothing without a rate.
+    ///
+    /// Latency counts from there. Who waits for answers before sending more sends nothing while something stands still, and
+    /// would count a stall for the few that are under way instead of for all that were due (coordinated omission).
+    pub(crate) fn due_after(&self, number: u64) -> Option<Duration> {
+        (self.rate > 0).then(|| Duration::from_secs_f64(number as f64 / self.rate as f64))
     }
 
     /// Whether the time is over.

@@ -20,7 +20,7 @@ use crate::{
     spread::{Quantiles, Spread},
 };
 
-/// Posts one record in each request and tells how long each took.
+/// Posts one record in each request and tells how long each took from when it was due.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PostArgs {
     /// Where to.
@@ -91,13 +91,14 @@ async fn work(target: Arc<Http>, payload: Payload, pace: Arc<Pace>) -> (u64, u64
     let (mut requests, mut failed, mut latency) = (0, 0, Spread::default());
     while !pace.is_over() {
         let changed = pace.changed.notified();
-        if pace.take(1).1 == 0 {
+        let (number, taken) = pace.take(1);
+        if taken == 0 {
             changed.await;
             continue;
         }
-        let begun = Instant::now();
+        let due = pace.due_after(number).map_or_else(Instant::now, |after| pace.started + after);
         let delivered = target.deliver(&payload).await;
-        latency.add(begun.elapsed().as_micros() as u64);
+        latency.add(due.elapsed().as_micros() as u64);
         requests += 1;
         failed += u64::from(delivered.class != Class::Done);
     }

@@ -87,7 +87,6 @@ struct Plan {
     args: SourceArgs,
     frames: Frames,
     pace: Arc<Pace>,
-    started: Instant,
 }
 
 /// `source`.
@@ -98,7 +97,7 @@ pub(crate) async fn run(args: SourceArgs) -> Result<(), Failure> {
     let tls = args.tls_ca.as_deref().map(trust).transpose()?;
     let first = connect(&args.to).await?;
     let pace = Pace::start(args.rate, Duration::from_secs_f64(args.seconds), args.records);
-    let plan = Arc::new(Plan { pace, frames, started: Instant::now(), args });
+    let plan = Arc::new(Plan { pace, frames, args });
     let mut connections = JoinSet::new();
     let mut stream = Some(first);
     for _ in 0..plan.args.connections {
@@ -127,7 +126,7 @@ pub(crate) async fn run(args: SourceArgs) -> Result<(), Failure> {
         acked: all.acked,
         refused: all.refused,
         abandoned: all.abandoned,
-        seconds: plan.started.elapsed().as_secs_f64(),
+        seconds: plan.pace.started.elapsed().as_secs_f64(),
         record_bytes,
         latency: all.latency.quantiles(),
     })
@@ -182,7 +181,7 @@ impl Seen {
 #[derive(Debug)]
 struct Connection {
     plan: Arc<Plan>,
-    /// Unanswered records: their number, and when they were shipped.
+    /// Unanswered records: their number, and when they were due.
     ring: VecDeque<(u64, u64)>,
     /// Refused ones and when they are due again.
     again: VecDeque<(u64, u64)>,
@@ -201,7 +200,7 @@ impl Connection {
         let plan = Arc::clone(&self.plan);
         let (mut read, mut write) = tokio::io::split(stream);
         let mut input = BytesMut::with_capacity(INPUT_BYTES);
-        let end = plan.started + Duration::from_secs_f64(plan.args.seconds + plan.args.patience);
+        let end = plan.pace.started + Duration::from_secs_f64(plan.args.seconds + plan.args.patience);
         let mut too_late = pin!(time::sleep_until(end.into()));
         loop {
             let changed = plan.pace.changed.notified();
@@ -253,17 +252,20 @@ impl Connection {
         let room = (self.plan.args.depth - self.ring.len()).min(AT_ONCE);
         let (first, count) = self.plan.pace.take(room as u64);
         for number in first..first + count {
-            self.ship(number, now_us);
+            self.ship(
+                number,
+                self.plan.pace.due_after(number).map_or(now_us, |after| after.as_micros() as u64),
+            );
         }
         self.seen.shipped += count;
     }
 
-    fn ship(&mut self, number: u64, now_us: u64) {
+    fn ship(&mut self, number: u64, due_us: u64) {
         if self.plan.args.lines {
             self.plan.frames.append_line(number, &mut self.out);
         } else {
             self.plan.frames.append(number, &mut self.out);
-            self.ring.push_back((number, now_us));
+            self.ring.push_back((number, due_us));
         }
     }
 
@@ -271,14 +273,14 @@ impl Connection {
         let now_us = self.now_us();
         while let Some(answer) = input.first_chunk::<ANSWER_BYTES>() {
             let (header, code) = (answer[..8] == ANSWER_HEADER, answer[CODE_AT]);
-            let Some((number, shipped_us)) = self.ring.pop_front().filter(|_| header) else {
+            let Some((number, due_us)) = self.ring.pop_front().filter(|_| header) else {
                 return Err("an answer that is none".into());
             };
             input.advance(ANSWER_BYTES);
             match code {
                 0 => {
                     self.seen.acked += 1;
-                    self.seen.latency.add(now_us - shipped_us);
+                    self.seen.latency.add(now_us.saturating_sub(due_us));
                 }
                 8 | 9 | 11 | 14 | 18 => {
                     self.seen.refused += 1;
@@ -291,7 +293,7 @@ impl Connection {
     }
 
     fn now_us(&self) -> u64 {
-        self.plan.started.elapsed().as_micros() as u64
+        self.plan.pace.started.elapsed().as_micros() as u64
     }
 }
 
