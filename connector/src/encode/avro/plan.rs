@@ -157,6 +157,14 @@ impl Plan {
 }
 
 impl Record {
+    /// Position of the field `name`. The one at `next` is looked at first: names tend to come in the order of the schema.
+    pub(super) fn position(&self, name: &[u8], next: usize) -> Option<usize> {
+        match self.fields.get(next) {
+            Some(field) if field.name.as_bytes() == name => Some(next),
+            _ => self.positions.get(name).copied(),
+        }
+    }
+
     /// Whether a map with `keys` has every field that has to be there, and no other.
     ///
     /// Looks at the keys only: the choice of a branch stays cheap however deep the values are.

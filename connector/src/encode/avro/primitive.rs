@@ -5,10 +5,14 @@ use super::super::text::utf8;
 /// Appends an `int`, a `long`, a length or the index of a branch.
 #[inline]
 pub(super) fn write_long(long: i64, out: &mut Vec<u8>) {
-    let mut rest = zigzag(long);
-    if rest < 0x80 {
-        return out.push(rest as u8);
+    // Lengths and indexes, nearly always.
+    match zigzag(long) {
+        short @ 0..0x80 => out.push(short as u8),
+        long => write_varint(long, out),
     }
+}
+
+fn write_varint(mut rest: u64, out: &mut Vec<u8>) {
     let mut bytes = [0; 10];
     let mut len = 0;
     while rest >= 0x80 {

@@ -48,12 +48,14 @@ impl Plan {
     ) -> Result<(), EncodeError> {
         let metadata_position = metadata.map(|(position, _)| *position);
         with_slots(record.fields.len(), |slots| {
+            let mut next = 0;
             for bin in &notification.bins {
-                let position = match record.positions.get(bin.name) {
-                    Some(&position) if Some(position) != metadata_position => position,
+                let position = match record.position(bin.name, next) {
+                    Some(position) if Some(position) != metadata_position => position,
                     Some(_) => return Err(hidden(bin)),
                     None => return Err(Misfit::new(NO_FIELD).at(bin_place(bin.name))),
                 };
+                next = position + 1;
                 // A deleted bin is one that the record does not have.
                 if bin.value != Value::Null || record.fields[position].takes_null {
                     slots[position] = Some(bin.value);
@@ -144,8 +146,15 @@ impl Plan {
 
     /// Appends `value` as the type `id`.
     pub(super) fn write_value(&self, id: NodeId, value: Value<'_>, out: &mut Vec<u8>) -> Written {
+        let id = match self.node(id) {
+            Node::Union(union) => match self.write_branch(union, value, out) {
+                Some(Chosen::Branch(id)) => id,
+                Some(Chosen::Written) => return Ok(()),
+                None => return Err(Misfit::new(self.problem(id, value))),
+            },
+            _ => id,
+        };
         match (self.node(id), value) {
-            (Node::Union(union), _) => self.write_union(id, union, value, out),
             (Node::Array(items), Value::List(list)) => self.write_list(*items, list, out),
             (Node::Map(values), Value::Map(map)) => self.write_map(*values, map, out),
             (Node::Record(record), Value::Map(map)) => self.write_record(record, map, out),
@@ -154,27 +163,27 @@ impl Plan {
         }
     }
 
-    fn write_union(&self, id: NodeId, union: &Union, value: Value<'_>, out: &mut Vec<u8>) -> Written {
+    /// Appends the index of the branch for `value`, if one may take it.
+    fn write_branch(&self, union: &Union, value: Value<'_>, out: &mut Vec<u8>) -> Option<Chosen> {
         let takers = union.takers[Kind::of(&value) as usize].as_slice();
         let branch = match (takers, value) {
-            ([], _) => None,
-            ([only], _) => Some(only),
-            (_, Value::Map(map)) => takers.iter().find(|branch| self.takes_keys(branch, map)),
+            ([], _) => return None,
+            ([only], _) => only,
+            (_, Value::Map(map)) => takers.iter().find(|branch| self.takes_keys(branch, map))?,
             _ => {
                 let start = out.len();
                 for branch in takers {
                     write_len(branch.index, out);
                     if self.node(branch.node).write_scalar(value, out) {
-                        return Ok(());
+                        return Some(Chosen::Written);
                     }
                     out.truncate(start);
                 }
-                None
+                return None;
             }
         };
-        let branch = branch.ok_or_else(|| Misfit::new(self.problem(id, value)))?;
         write_len(branch.index, out);
-        self.write_value(branch.node, value, out)
+        Some(Chosen::Branch(branch.node))
     }
 
     fn takes_keys(&self, branch: &Branch, map: Map<'_>) -> bool {
@@ -237,15 +246,17 @@ impl Plan {
     /// A map as a record: each key has to be a field.
     fn write_record(&self, record: &Record, map: Map<'_>, out: &mut Vec<u8>) -> Written {
         with_slots(record.fields.len(), |slots| {
+            let mut next = 0;
             for (index, (key, value)) in map.iter().enumerate() {
                 let position = match key {
-                    Value::String(key) => record.positions.get(key),
+                    Value::String(key) => record.position(key, next),
                     _ => None,
                 };
-                let Some(&position) = position else {
+                let Some(position) = position else {
                     let problem = format!("the key of this entry is not a field of record {}", record.name);
                     return Err(Misfit::new(problem).within(Step::Entry(index)));
                 };
+                next = position + 1;
                 slots[position] = Some(value);
             }
             for (field, slot) in record.fields.iter().zip(slots) {
@@ -264,6 +275,14 @@ impl Plan {
             Ok(())
         })
     }
+}
+
+/// What became of a value for a union.
+enum Chosen {
+    /// It comes next, as this type.
+    Branch(NodeId),
+    /// It was a scalar, and is written.
+    Written,
 }
 
 impl Node {
