@@ -1,7 +1,8 @@
 //! Ends calls that take too long, with timers that outlive them.
 //!
-//! To set a timer and to take it back costs several hundred instructions, and nearly every call ends long before it goes off. So a timer is set once and serves one call after the other: when it goes off for one that began long ago, it is
-//! set again for the present one.
+//! To set a timer and to take it back costs several hundred instructions, and nearly every call ends long before it goes off. So a
+//! timer is set once and serves one call after the other: when it goes off for one that began long ago, it is set again for the
+//! present one.
 
 use std::{
     future::{Future, poll_fn},
