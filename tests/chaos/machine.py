@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -292,18 +293,37 @@ def source_cut(folder):
 
 
 def lossy(folder):
+    """Source and receiver are over there, and either end of the cable drops one in twenty of the packets that reach it."""
     there = Elsewhere()
+    ends = {"here": [], "there": there.inside}
     try:
-        netem = subprocess.run(["tc", "qdisc", "add", "dev", "here", "root", "netem", "loss", "5%", "delay", "20ms", "10ms", "reorder", "5%"],
-                               capture_output=True, text=True)
-        if netem.returncode:
-            raise Skipped(f"no netem in this kernel ({netem.stderr.strip().splitlines()[0]})")
-        scene = Scene(folder, address=there.THERE, receiver_wrap=there.inside)
+        if not shutil.which("nft"):
+            raise Skipped("needs nft, of the package nftables")
+        for cable, inside in ends.items():
+            subprocess.run([*inside, "nft", "-f", "-"], input=LOSS.replace("CABLE", cable), text=True, check=True)
+        scene = Scene(folder, address=there.THERE, receiver_wrap=there.inside, config={"service": {"address": ["127.0.0.1", there.HERE]}})
         yield scene
-        scene.ship(10, RATE)
-        yield scene.finish()
+        scene.ship(10, RATE, to=there.HERE, wrap=there.inside)
+        row = scene.finish()
+        dropped = [packets_dropped(inside) for inside in ends.values()]
+        if not all(dropped):
+            raise Failed(f"both ends should have dropped packets: {dropped}")
+        yield row | {"faults": sum(dropped)}
     finally:
+        if shutil.which("nft"):
+            # What this namespace dropped it shall not drop in the next case.
+            subprocess.run(["nft", "flush", "ruleset"], check=True)
         there.stop()
+
+
+LOSS = """table inet loss {
+    chain input { type filter hook input priority 0; iifname "CABLE" numgen random mod 100 < 5 counter drop; }
+}"""
+
+
+def packets_dropped(inside):
+    rules = subprocess.run([*inside, "nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"packets (\d+)", rules).group(1))
 
 
 CASES = {
