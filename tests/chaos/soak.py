@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An hour at seven tenths of full load, with faults at random: nothing lost, and nothing that grows.
 
-    cargo build --release --bin esp-connector && python3 tests/chaos/soak.py [--minutes 90 --outage 10]
+    cargo build --release --bin esp-connector && python3 tests/chaos/soak.py [--minutes 100 --outage 10]
 
 Measures first what the connector takes at most here, then ships seven tenths of that. Every half minute or so something fails: the
 receiver dies, stops, refuses, hangs, closes or is slow for a moment; the connector is stopped, or told to read its configuration
@@ -37,9 +37,9 @@ def main():
     parser.add_argument("--rate", type=int, default=0, help="records per second; 0 measures what is possible and takes 70 %% of it")
     parser.add_argument("--seed", type=int, default=1, help="which faults, and when")
     args = parser.parse_args()
-    # What piled up is caught up with by three tenths of the machine, beside the same faults as before.
-    if not args.rate and args.minutes < 7.5 * args.outage:
-        parser.error(f"{args.outage:g} minutes without a receiver need --minutes {7.5 * args.outage:g}, or more, to catch up")
+    # What piled up is caught up with by three tenths of the machine, beside the same faults as before: five times the outage, as measured.
+    if not args.rate and args.minutes < 10 * args.outage:
+        parser.error(f"{args.outage:g} minutes without a receiver need --minutes {10 * args.outage:g}, or more, to catch up")
     isolate(__file__)
     try:
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:
