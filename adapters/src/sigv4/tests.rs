@@ -20,16 +20,32 @@ fn when() -> SystemTime {
 
 /// The folder of the vectors, inside the package of the signer.
 fn vectors() -> PathBuf {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-        .output()
-        .unwrap();
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metadata = [
+        "metadata",
+        "--format-version=1",
+        "--offline",
+        "--manifest-path",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    ];
+    // What is for other systems only has never been downloaded, unless somebody asked for it.
+    let metadata = cargo(metadata.into_iter().chain(["--filter-platform", &host()]));
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let package = packages.iter().find(|package| package["name"] == "aws-sigv4").unwrap();
     let manifest = Path::new(package["manifest_path"].as_str().unwrap());
     manifest.parent().unwrap().join("aws-signing-test-suite/v4")
+}
+
+/// The system that this was compiled on.
+fn host() -> String {
+    let version = cargo(["-vV"]);
+    version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
+}
+
+fn cargo<'a>(args: impl IntoIterator<Item = &'a str>) -> String {
+    let output = Command::new(env!("CARGO")).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 struct Vector {
